@@ -1,0 +1,74 @@
+"""The only reader of time, ids and randomness; everything else receives them as arguments.
+
+A `Clock` is passed in where the present matters, so that tests fix it and replay never needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Clock(Protocol):
+    """Time, ids and randomness, as one injected object."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970-01-01T00:00:00Z."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never go back; only differences mean anything."""
+        ...
+
+    def new_id(self) -> uuid.UUID:
+        """A fresh UUIDv7 (RFC 9562, section 5.7): sorts by creation to the millisecond."""
+        ...
+
+    def random_bytes(self, count: int) -> bytes:
+        """`count` bytes from the operating system's generator."""
+        ...
+
+
+class SystemClock:
+    """The real one."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic_ns(self) -> int:
+        return time.perf_counter_ns()
+
+    def new_id(self) -> uuid.UUID:
+        return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+    def random_bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+
+def uuid7(unix_ms: int, random: bytes) -> uuid.UUID:
+    """The UUIDv7 of a millisecond and 10 random bytes; 74 of their 80 bits are used."""
+    value = (unix_ms & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(random, "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return uuid.UUID(int=value)
+
+
+def to_instant(at_us: int) -> str:
+    """RFC 3339 in UTC with exactly six digits: `2026-11-22T19:34:12.000000Z`."""
+    return (EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_instant(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 text with a zone.
+
+    Raises: ValueError where it has no zone, more than six digits, or isn't an instant.
+    """
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"'{text}' names no zone: end it in Z or an offset")
+    return (at - EPOCH) // timedelta(microseconds=1)

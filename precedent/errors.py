@@ -1,0 +1,175 @@
+"""Every error the core raises; each subclass is a fact with fields, and none knows a status code.
+
+    PrecedentError
+    ├── SettingsInvalid            the process was configured in a way that can't work
+    ├── InputRefused               the caller's text breaks its contract; nothing was written
+    │   ├── NotStrictJson          broken JSON, duplicate keys, NaN, too deep
+    │   ├── NotCanonical           a value outside the profile that the ledger stores
+    │   ├── PolicyInvalid          a document with problems, each with line and column
+    │   ├── FactsInvalid           facts or metrics that break the policy's contract
+    │   └── FieldInvalid           any other field of a request
+    ├── NotFound                   what was named does not exist
+    │   ├── NodeNotFound, ActionNotFound, PolicyNotFound, DecisionNotFound, EventNotFound
+    ├── Forbidden                  known caller, missing right
+    │   ├── TokenUnknown           no token, or one that is unknown, expired or revoked
+    │   └── ScopeMissing           the token lacks a scope or a node
+    ├── Conflict                   well-formed, but not now
+    │   ├── IdempotencyKeyReused   the key was used for another body
+    │   ├── PolicyVersionExists    a published version never changes
+    │   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
+    │   └── JobRunning             the same partition is being computed
+    ├── Unavailable                try again later; nothing was written
+    │   ├── DatabaseUnavailable
+    │   ├── QueueFull              the bounded append queue is full
+    │   └── PipelineUnavailable    Dagster does not answer
+    └── LedgerBroken               what is stored contradicts itself; never continue
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PrecedentError(Exception):
+    """Root of the tree. `code` is stable and part of the API."""
+
+    code = "INTERNAL"
+
+
+class SettingsInvalid(PrecedentError):
+    code = "SETTINGS_INVALID"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a request: a stable code, a JSON pointer into what was sent, and words."""
+
+    code: str
+    pointer: str
+    message: str
+
+
+class InputRefused(PrecedentError):
+    code = "INPUT_REFUSED"
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+
+class NotStrictJson(InputRefused):
+    code = "NOT_JSON"
+
+
+class NotCanonical(InputRefused):
+    code = "NOT_CANONICAL"
+
+
+class FieldInvalid(InputRefused):
+    code = "FIELD_INVALID"
+
+
+class FactsInvalid(InputRefused):
+    code = "FACTS_INVALID"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem in a policy document. `line` and `column` are 1-based; `severity` is `error` or `warning`."""
+
+    code: str
+    message: str
+    file: str
+    line: int
+    column: int
+    severity: str = "error"
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" ({self.suggestion})" if self.suggestion else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code}: {self.message}{hint}"
+
+
+class PolicyInvalid(InputRefused):
+    code = "POLICY_INVALID"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("couldn't accept the policy: " + "; ".join(str(problem) for problem in problems[:5]))
+        self.problems = tuple(problems)
+
+
+class NotFound(PrecedentError):
+    code = "NOT_FOUND"
+
+
+class NodeNotFound(NotFound):
+    code = "NODE_NOT_FOUND"
+
+
+class ActionNotFound(NotFound):
+    code = "ACTION_NOT_FOUND"
+
+
+class PolicyNotFound(NotFound):
+    code = "POLICY_NOT_FOUND"
+
+
+class DecisionNotFound(NotFound):
+    code = "DECISION_NOT_FOUND"
+
+
+class EventNotFound(NotFound):
+    code = "EVENT_NOT_FOUND"
+
+
+class Forbidden(PrecedentError):
+    code = "FORBIDDEN"
+
+
+class TokenUnknown(Forbidden):
+    code = "TOKEN_UNKNOWN"
+
+
+class ScopeMissing(Forbidden):
+    code = "SCOPE_MISSING"
+
+
+class Conflict(PrecedentError):
+    code = "CONFLICT"
+
+
+class IdempotencyKeyReused(Conflict):
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class PolicyVersionExists(Conflict):
+    code = "POLICY_VERSION_EXISTS"
+
+
+class HeadMoved(Conflict):
+    code = "HEAD_MOVED"
+
+
+class JobRunning(Conflict):
+    code = "JOB_RUNNING"
+
+
+class Unavailable(PrecedentError):
+    code = "UNAVAILABLE"
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "DATABASE_UNAVAILABLE"
+
+
+class QueueFull(Unavailable):
+    code = "QUEUE_FULL"
+
+
+class PipelineUnavailable(Unavailable):
+    code = "PIPELINE_UNAVAILABLE"
+
+
+class LedgerBroken(PrecedentError):
+    code = "LEDGER_BROKEN"

@@ -1,0 +1,127 @@
+"""One `Settings`, read once from `PRECEDENT_*` (and the few names that hosts set); every field says its unit and reason."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from precedent.errors import SettingsInvalid
+
+DEMO_SECRETS = frozenset({"", "changeme", "change-me", "secret", "internal", "dev", "development", "placeholder"})
+
+
+class Settings(BaseSettings):
+    """Configuration of one process. Frozen: pass it along, never mutate it."""
+
+    model_config = SettingsConfigDict(env_prefix="PRECEDENT_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+
+    mode: Literal["development", "production"] = Field("development", description="production refuses demo secrets, missing keys and debug")
+    home: Path = Field(Path(".precedent"), description="folder of the embedded database, keys, development token and logs")
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("PRECEDENT_DATABASE_URL", "DATABASE_URL"),
+        description="PostgreSQL 15 or newer with pgvector 0.8.4 or newer; empty: the embedded one under home",
+    )
+    chain: str = Field("main", description="name of the chain this process appends to; one a tenant")
+
+    api_host: str = Field("127.0.0.1", description="address the API binds to; 0.0.0.0 in a container")
+    api_port: int = Field(8000, ge=1, le=65535, validation_alias=AliasChoices("PRECEDENT_API_PORT", "PORT"), description="port of the API")
+    dagster_port: int = Field(3000, ge=1, le=65535, description="port of the Dagster webserver, on loopback")
+    docs_port: int = Field(8080, ge=1, le=65535, description="port of the dbt docs, on loopback")
+    dagster_url: str | None = Field(None, description="where the API reaches Dagster; empty: loopback at dagster_port")
+    time_zone: str = Field("UTC", description="zone of the daily schedules (06:00, 06:10, 06:20)")
+
+    internal_job_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("PRECEDENT_INTERNAL_JOB_TOKEN", "INTERNAL_JOB_TOKEN"),
+        description="x-internal-token of POST /jobs/…; empty: made at first start, in home/internal-token (development only)",
+    )
+    keys_dir: Path | None = Field(None, description="folder of epoch and lookup keys, mode 700, outside the database; empty: home/keys")
+
+    openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("PRECEDENT_OPENAI_API_KEY", "OPENAI_API_KEY"), description="turns model advice on")
+    openai_base_url: str | None = Field(None, validation_alias=AliasChoices("PRECEDENT_OPENAI_BASE_URL", "OPENAI_BASE_URL"), description="any compatible server")
+    slack_bot_token: SecretStr | None = Field(None, validation_alias=AliasChoices("PRECEDENT_SLACK_BOT_TOKEN", "SLACK_BOT_TOKEN"), description="turns Slack on")
+    slack_base_url: str = Field("https://slack.com/api", description="where Slack's Web API is; tests point it at loopback")
+
+    body_limit_bytes: int = Field(64 * 1024, ge=1024, description="largest body of one request")
+    stream_line_limit_bytes: int = Field(64 * 1024, ge=1024, description="largest line of an NDJSON stream of events")
+    batch_limit_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest body of a batch")
+    append_queue_limit: int = Field(2048, ge=1, description="entries waiting for a commit; beyond it 503, so that waiting stays short")
+    append_timeout_seconds: float = Field(5.0, gt=0, description="how long an append is tried again while the database is away")
+    read_pool_size: int = Field(4, ge=1, description="connections an API process keeps for reading")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    debug: bool = Field(False, description="tracebacks in answers; refused in production")
+
+    @field_validator("database_url", "internal_job_token", "openai_api_key", "slack_bot_token", "keys_dir", "dagster_url", "openai_base_url", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"no such time zone: {value}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Settings:
+        if self.mode == "production":
+            token = self.internal_job_token.get_secret_value() if self.internal_job_token else ""
+            if self.database_url is None:
+                raise ValueError("production needs PRECEDENT_DATABASE_URL")
+            if token.lower() in DEMO_SECRETS or len(token) < 24:
+                raise ValueError("production needs an INTERNAL_JOB_TOKEN of 24 characters or more that is not a demo secret")
+            if self.keys_dir is None:
+                raise ValueError("production needs PRECEDENT_KEYS_DIR, a folder outside the database that is backed up apart from it")
+            if self.debug:
+                raise ValueError("production refuses PRECEDENT_DEBUG")
+        return self
+
+    @cached_property
+    def home_dir(self) -> Path:
+        """`home`, absolute."""
+        return self.home.expanduser().resolve()
+
+    @cached_property
+    def keys_path(self) -> Path:
+        """Folder of the keys, absolute."""
+        return (self.keys_dir or self.home_dir / "keys").expanduser().resolve()
+
+    @property
+    def api_url(self) -> str:
+        host = "127.0.0.1" if self.api_host in {"0.0.0.0", "::"} else self.api_host  # noqa: S104
+        return f"http://{host}:{self.api_port}"
+
+    @property
+    def dagster_address(self) -> str:
+        return self.dagster_url or f"http://127.0.0.1:{self.dagster_port}"
+
+    @property
+    def docs_url(self) -> str:
+        return f"http://127.0.0.1:{self.docs_port}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of this process's environment.
+
+    Raises: SettingsInvalid naming each setting and why.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors())
+        raise SettingsInvalid(f"couldn't read the settings: {faults}") from error
+
+
+def project_root() -> Path:
+    """The checkout that holds policies/, dbt/ and dagster_project/: `PRECEDENT_ROOT`, else the parent of this package."""
+    return Path(os.environ.get("PRECEDENT_ROOT") or Path(__file__).resolve().parent.parent)
