@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ LAUNCH = Path(__file__).with_name("launch.py")
 
 # psutil derives a start time from clock ticks and the machine's boot time, which moves a little when the clock is set.
 START_TOLERANCE_SECONDS = 2.0
-POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,8 @@ class Identity:
         """Whether this very process runs; a zombie does not."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) <= START_TOLERANCE_SECONDS
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            is_same = bool(abs(process.create_time() - self.started_at) <= START_TOLERANCE_SECONDS)
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
@@ -90,24 +88,23 @@ def end_group(leader: Identity, stop_signal: signal.Signals, grace_seconds: floa
 
     `marker` are variables that our processes carry: members are ended only when theirs match, as a group's id may have been given away.
     """
-    deadline = time.monotonic() + grace_seconds
-    _signal(leader, stop_signal)
-    while leader.is_alive() and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+    _signal(leader, stop_signal, wait_seconds=grace_seconds)
     for step in (signal.SIGTERM, signal.SIGKILL):
         members = _members(leader, marker)
         for member in members:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.send_signal(step)
         psutil.wait_procs(members, timeout=2.0)
-    if leader.is_alive():
-        _signal(leader, signal.SIGKILL)
+    _signal(leader, signal.SIGKILL, wait_seconds=5.0)
 
 
-def _signal(leader: Identity, number: signal.Signals) -> None:
+def _signal(leader: Identity, number: signal.Signals, wait_seconds: float) -> None:
+    """Send the signal where the process still runs, and wait for its end."""
     if leader.is_alive():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(leader.pid, number)
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            process = psutil.Process(leader.pid)
+            process.send_signal(number)
+            process.wait(wait_seconds)
 
 
 def _members(leader: Identity, marker: Mapping[str, str]) -> list[psutil.Process]:
