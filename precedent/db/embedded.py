@@ -170,6 +170,14 @@ def running_url(home: Path) -> str:
     return running.url
 
 
+def stop_running(home: Path) -> bool:
+    """Stop the server under `home`, whoever started it; whether there was one."""
+    running = _running(home)
+    if running is not None:
+        running.stop()
+    return running is not None
+
+
 def database_url(settings: Settings) -> str:
     """The configured URL, else that of the running embedded server.
 

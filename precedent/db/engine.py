@@ -1,0 +1,70 @@
+"""How a process connects: one URL, one role it assumes, UTC, and a name that operators see in pg_stat_activity."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from precedent.errors import DatabaseUnavailable
+
+OWNER, API, PIPELINE, ERASER, ANALYST = (f"precedent_{name}" for name in ("owner", "api", "pipeline", "eraser", "analyst"))
+
+
+def plain_url(url: str) -> str:
+    """The URL as libpq takes it: scheme `postgresql`, no driver."""
+    scheme, rest = url.split("://", 1)
+    return f"postgresql://{rest}" if scheme.split("+")[0] in {"postgres", "postgresql"} else url
+
+
+def sqlalchemy_url(url: str, driver: str = "psycopg") -> str:
+    """The URL with its driver spelled out: a bare scheme means a different driver in each release of SQLAlchemy."""
+    return plain_url(url).replace("postgresql://", f"postgresql+{driver}://", 1)
+
+
+def with_options(url: str, **options: str) -> str:
+    """The URL with server settings (`role`, `search_path`, …) that hold from the first statement of a session."""
+    parts = urlsplit(plain_url(url))
+    query = dict(parse_qsl(parts.query))
+    words = [query["options"]] if "options" in query else []
+    words += [f"-c{name}={value}" for name, value in options.items()]
+    query["options"] = " ".join(words)
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="/")))
+
+
+def with_role(url: str, role: str) -> str:
+    """The URL under a database role: the session has that role's rights alone from its first statement on."""
+    return with_options(url, role=role)
+
+
+def connect(url: str, role: str | None = None, *, autocommit: bool = False, **options: Any) -> psycopg.Connection:
+    """An open connection, under `role` where one is named.
+
+    Raises: DatabaseUnavailable.
+    """
+    try:
+        return psycopg.connect(
+            with_role(url, role) if role else plain_url(url),
+            autocommit=autocommit,
+            application_name="precedent",
+            connect_timeout=5,
+            **options,
+        )
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"couldn't connect to the database: {error}") from error
+
+
+def dbt_environment(url: str, role: str = PIPELINE) -> dict[str, str]:
+    """The variables that dbt/profiles.yml reads; a socket's folder passes as the host."""
+    info = conninfo_to_dict(plain_url(url))
+    return {
+        "PRECEDENT_DBT_HOST": str(info.get("host") or "127.0.0.1"),
+        "PRECEDENT_DBT_PORT": str(info.get("port") or 5432),
+        "PRECEDENT_DBT_USER": str(info.get("user") or "postgres"),
+        "PRECEDENT_DBT_PASSWORD": str(info.get("password") or ""),
+        "PRECEDENT_DBT_DATABASE": str(info.get("dbname") or "precedent"),
+        "PRECEDENT_DBT_ROLE": role,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }

@@ -1,0 +1,27 @@
+"""Alembic's entry: migrates on the connection that `precedent.db.migrate` hands over, in its transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from precedent.db.tables import metadata
+
+OURS = {"ledger", "precedent"}
+
+
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    return name in OURS if kind == "schema" else True
+
+
+connection = context.config.attributes["connection"]
+connection.exec_driver_sql("set local lock_timeout = '10s'")
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    include_schemas=True,
+    include_name=_is_ours,
+    compare_type=True,
+    compare_server_default=True,
+    version_table="schema_version",
+)
+context.run_migrations()

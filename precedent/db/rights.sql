@@ -1,0 +1,91 @@
+-- Who owns, who may do what, and the triggers that refuse even the owner. Laid anew at every start; order does not matter to
+-- a running process, for all of it is one transaction.
+
+-- ── ownership: the append function runs as precedent_owner, which no process may become ──
+do $$
+declare
+    v_name text;
+begin
+    -- A managed database's administrator is no superuser: to hand objects over it must be a member of the owner's role.
+    if not pg_has_role(current_user, 'precedent_owner', 'member') then
+        execute format('grant precedent_owner to %I', current_user);
+    end if;
+    for v_name in select unnest(array['ledger', 'precedent']) loop
+        execute format('alter schema %I owner to precedent_owner', v_name);
+    end loop;
+    for v_name in
+        select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('ledger', 'precedent') and tableowner <> 'precedent_owner'
+    loop
+        execute format('alter table %s owner to precedent_owner', v_name);
+    end loop;
+    for v_name in
+        select format('%I.%I', schemaname, viewname) from pg_views where schemaname in ('ledger', 'precedent') and viewowner <> 'precedent_owner'
+    loop
+        execute format('alter view %s owner to precedent_owner', v_name);
+    end loop;
+    for v_name in
+        select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname in ('ledger', 'precedent') and p.proowner <> 'precedent_owner'::regrole
+    loop
+        execute format('alter function %s owner to precedent_owner', v_name);
+    end loop;
+    execute 'alter schema analytics owner to precedent_pipeline';
+end
+$$;
+
+-- ── triggers: what is recorded stays ──
+create or replace function ledger.refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception 'ledger.% is never changed: % refused', tg_table_name, lower(tg_op) using errcode = '42501';
+end
+$$;
+alter function ledger.refuse_change() owner to precedent_owner;
+
+do $$
+declare
+    v_table text;
+begin
+    foreach v_table in array array['chain', 'entry', 'section', 'subject_key'] loop
+        execute format('create or replace trigger refuse_change before update or delete on ledger.%I for each row execute function ledger.refuse_change()', v_table);
+        execute format('create or replace trigger refuse_truncate before truncate on ledger.%I for each statement execute function ledger.refuse_change()', v_table);
+        -- ALWAYS: also in a session that plays replica.
+        execute format('alter table ledger.%I enable always trigger refuse_change', v_table);
+        execute format('alter table ledger.%I enable always trigger refuse_truncate', v_table);
+    end loop;
+end
+$$;
+
+-- ── kinds ──
+insert into ledger.writer_kind (role_name, kind)
+values ('precedent_api', 1), ('precedent_api', 2), ('precedent_api', 3), ('precedent_api', 4), ('precedent_api', 5), ('precedent_api', 6),
+       ('precedent_pipeline', 7), ('precedent_pipeline', 10), ('precedent_eraser', 8), ('precedent_owner', 9), ('precedent_owner', 11)
+on conflict do nothing;
+
+-- ── rights ──
+revoke all on all tables in schema ledger, precedent from public, precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
+revoke all on all functions in schema ledger, precedent from public, precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
+revoke all on schema ledger, precedent, analytics from public;
+revoke create on schema public from public;
+grant usage on schema ledger, precedent to precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
+grant usage on schema analytics to precedent_api, precedent_analyst;
+grant execute on function ledger.append(uuid, uuid[], smallint[], bigint[], bytea[], bytea[], integer[], smallint[], bytea[], bytea[], integer[], uuid[], bytea[], text[], bytea[])
+    to precedent_api, precedent_pipeline, precedent_eraser;
+grant execute on function ledger.u8(integer), ledger.u64_at(bytea, integer), ledger.instant(bigint)
+    to precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
+
+grant select on all tables in schema ledger, precedent to precedent_api;
+grant update (attempts, next_attempt_at, delivered_at, dead_at, last_error) on precedent.outbox to precedent_api;
+
+-- The pipeline reads what it derives from; not tokens, not keys, not the mapping from pseudonyms.
+grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.events, precedent.decisions, precedent.outcomes, precedent.reviews,
+    precedent.policy_versions, precedent.node_flags, precedent.policy_variants_stats, precedent.outbox to precedent_pipeline;
+grant select (chain_id, seq, is_personal, section_ids, salts, stored) on ledger.section to precedent_pipeline;
+
+grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.events, precedent.decisions, precedent.outcomes, precedent.reviews,
+    precedent.policy_versions, precedent.node_flags, precedent.policy_variants_stats to precedent_analyst;
+
+grant select on all tables in schema ledger to precedent_eraser;
+grant select on precedent.subjects, precedent.ledger_heads to precedent_eraser;
+
+alter default privileges for role precedent_pipeline in schema analytics grant select on tables to precedent_api, precedent_analyst;
+grant select on all tables in schema analytics to precedent_api, precedent_analyst;

@@ -1,0 +1,127 @@
+"""One byte string for each value we record (RFC 8785, restricted), and one strict reader for JSON from outside.
+
+What we make holds null, bool, int within ±(2^53−1), string, list and object with printable-ASCII keys; never a float. In that
+profile orjson with sorted keys writes the bytes of RFC 8785 (checked against the `rfc8785` package), some 60 times faster.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from precedent.errors import NotCanonical, NotStrictJson
+
+MAX_SAFE_INTEGER = 2**53 - 1
+MAX_DEPTH = 32
+# PostgreSQL's numeric ends at 131,072 digits before the point; nothing that a business counts comes near this.
+MAX_EXPONENT = 400
+
+
+
+
+def canonical_bytes(value: object) -> bytes:
+    """The one UTF-8 byte string of `value`.
+
+    Raises: NotCanonical for a float, an integer beyond ±(2^53−1), a key that is not printable ASCII, a lone surrogate, or
+    any type that JSON has not.
+    """
+    _require_canonical(value)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
+    except (orjson.JSONEncodeError, RecursionError) as error:
+        raise NotCanonical(f"couldn't write canonical JSON: {error}") from error
+
+
+def _require_canonical(value: object) -> None:
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return
+    if kind is dict:
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str or not (key.isascii() and key.isprintable()):
+                raise NotCanonical(f"a key must be printable ASCII, not {key!r}")
+            _require_canonical(item)
+    elif kind is list:
+        for item in value:  # type: ignore[attr-defined]
+            _require_canonical(item)
+    else:
+        raise NotCanonical(f"couldn't write canonical JSON: {kind.__name__} has no place in it")
+
+
+def parse_strict(raw: bytes | str) -> Any:
+    """The value of a JSON text; numbers with a fraction or an exponent come as `Decimal`, exactly as written.
+
+    Raises: NotStrictJson for broken JSON, duplicate keys, NaN and Infinity, depth beyond 32, numbers beyond 1e400, NUL
+    characters and lone surrogates (PostgreSQL's text holds neither).
+    """
+    try:
+        text = raw.decode() if isinstance(raw, bytes) else raw
+        value = _DECODER.decode(text)
+    except UnicodeDecodeError as error:
+        raise NotStrictJson(f"not UTF-8: byte {error.start} is not") from error
+    except json.JSONDecodeError as error:
+        raise NotStrictJson(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise NotStrictJson(f"deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:  # an integer of more digits than Python converts
+        raise NotStrictJson("a number of more digits than make sense") from error
+    # Both checks walk the whole value, so they run only where the text gives a reason.
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value, 0) > MAX_DEPTH:
+        raise NotStrictJson(f"deeper than {MAX_DEPTH} levels")
+    if "\\u" in text:
+        _require_storable(value)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise NotStrictJson(f"the key '{key[:80]}' stands twice in one object")
+            seen.add(key)
+    return found
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise NotStrictJson(f"not a number: {text[:40]}") from error
+    if abs(value.adjusted()) > MAX_EXPONENT:
+        raise NotStrictJson(f"a number beyond 1e{MAX_EXPONENT}: {text[:40]}")
+    return value
+
+
+def _constant(text: str) -> Any:
+    raise NotStrictJson(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant)
+
+
+def _depth(value: object, above: int) -> int:
+    if above > MAX_DEPTH:
+        return above
+    if isinstance(value, dict):
+        return max((_depth(item, above + 1) for item in value.values()), default=above + 1)
+    if isinstance(value, list):
+        return max((_depth(item, above + 1) for item in value), default=above + 1)
+    return above
+
+
+def _require_storable(value: object) -> None:
+    if isinstance(value, str):
+        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise NotStrictJson("a string holds a NUL character or half of a surrogate pair")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _require_storable(key)
+            _require_storable(item)
+    elif isinstance(value, list):
+        for item in value:
+            _require_storable(item)

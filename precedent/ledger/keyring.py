@@ -1,0 +1,140 @@
+"""The keys that live outside the database: epoch keys, which wrap each subject's data key, and the root of our keyed hashes.
+
+Files of 32 bytes in hexadecimal, mode 600, in a folder of mode 700. Without them personal sections are dark; a backup of the
+database must never travel with them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
+
+from precedent.errors import LedgerBroken, SettingsInvalid
+from precedent.ledger.entry import Section
+
+EPOCH_NAME = re.compile(r"epoch-\d{4}-\d{2}\.key")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The keys of one installation, read once at start."""
+
+    root: bytes = field(repr=False)
+    epoch_keys: dict[str, bytes] = field(repr=False)
+
+    @property
+    def current_epoch(self) -> str:
+        return max(self.epoch_keys)
+
+    def lookup_hash(self, entity_type: str, pseudonym: str) -> bytes:
+        """By which a subject is found; tells nothing of the pseudonym to whoever lacks the root key."""
+        return self._keyed(b"subject", entity_type.encode() + b"\x00" + pseudonym.encode())
+
+    def fingerprint(self, body: bytes) -> bytes:
+        """Of a request's raw body, to tell a repeat from a key used twice."""
+        return self._keyed(b"body", body)
+
+    def wrap(self, data_key: bytes) -> tuple[str, bytes]:
+        """Name of the current epoch key, and the data key under it (RFC 3394)."""
+        epoch = self.current_epoch
+        return epoch, aes_key_wrap(self.epoch_keys[epoch], data_key)
+
+    def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
+        """Raises: LedgerBroken when that epoch's key is gone or does not fit."""
+        try:
+            return aes_key_unwrap(self.epoch_keys[epoch], wrapped)
+        except Exception as error:
+            raise LedgerBroken(f"couldn't unwrap a subject's key: {epoch} is missing or another key") from error
+
+    def _keyed(self, purpose: bytes, message: bytes) -> bytes:
+        return hmac.digest(hmac.digest(self.root, purpose, "sha256"), message, "sha256")
+
+
+def load_keyring(folder: Path, month: str, *, create: bool) -> Keyring:
+    """The keys in `folder`; with `create`, those that are missing are made, `month` (`2026-11`) naming the first epoch.
+
+    Raises: SettingsInvalid when a key is missing and may not be made, or can be read by others.
+    """
+    if create:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _create_key(folder / "root.key")
+        if not _epoch_files(folder):
+            _create_key(folder / f"epoch-{month}.key")
+    epochs = _epoch_files(folder)
+    if not epochs or not (folder / "root.key").exists():
+        raise SettingsInvalid(f"couldn't find the keys in {folder}: root.key and epoch-YYYY-MM.key are needed")
+    return Keyring(_read_key(folder / "root.key"), {path.stem: _read_key(path) for path in epochs})
+
+
+def seal(data_key: bytes, entry_id: UUID, plain: bytes, nonce: bytes) -> bytes:
+    """The stored bytes of a personal section: SHA256(0x12 || data_key) || nonce[12] || AES-256-GCM, bound to its entry.
+
+    The hash pins the key, so that no second key opens the same bytes to another text.
+    """
+    return _pin(data_key) + nonce + AESGCM(data_key).encrypt(nonce, plain, _bound_to(entry_id))
+
+
+def unseal(data_key: bytes, entry_id: UUID, stored: bytes) -> bytes:
+    """The canonical section that was sealed.
+
+    Raises: LedgerBroken when the key or the bytes are others.
+    """
+    if not hmac.compare_digest(stored[:32], _pin(data_key)):
+        raise LedgerBroken(f"couldn't open the personal section of {entry_id}: it was sealed under another key")
+    try:
+        return AESGCM(data_key).decrypt(stored[32:44], stored[44:], _bound_to(entry_id))
+    except InvalidTag as error:
+        raise LedgerBroken(f"couldn't open the personal section of {entry_id}: its bytes were changed") from error
+
+
+def _pin(data_key: bytes) -> bytes:
+    return sha256(b"\x12" + data_key).digest()
+
+
+def _bound_to(entry_id: UUID) -> bytes:
+    return entry_id.bytes + bytes((Section.PERSONAL,))
+
+
+def _epoch_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("epoch-*.key") if EPOCH_NAME.fullmatch(path.name))
+
+
+def _create_key(path: Path) -> None:
+    """Make a key unless it exists. Written aside and linked: whoever looks sees all of it or nothing, and the first wins."""
+    if path.exists():
+        return
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return
+    finally:
+        aside.unlink()
+
+
+def _read_key(path: Path) -> bytes:
+    if path.stat().st_mode & 0o077:
+        raise SettingsInvalid(f"couldn't use {path}: others may read it (chmod 600)")
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except ValueError as error:
+        raise SettingsInvalid(f"couldn't use {path}: not hexadecimal") from error
+    if len(key) != 32:
+        raise SettingsInvalid(f"couldn't use {path}: {len(key)} bytes instead of 32")
+    return key

@@ -1,0 +1,196 @@
+-- Projections: each is one function from an entry to its row. The append, a rebuild and the check of verification call the
+-- same ones, so that there is no second opinion on what an entry means.
+
+create or replace function precedent.event_row(
+    p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb, f jsonb
+) returns setof precedent.events language sql stable rows 1 as $$
+select p_chain, p_id, p_seq, c ->> 'type', coalesce((c ->> 'ts')::timestamptz, (c ->> 'as_of')::timestamptz, p_at),
+       coalesce((c ->> 'as_of')::timestamptz, p_at), p_at, c ->> 'actor', c ->> 'correlation_id', c ->> 'source',
+       (c ->> 'subject_id')::uuid, c ->> 'principal', c ->> 'as_of' is not null, (f ->> 'payload_text')::jsonb
+$$;
+
+-- human_approver is null: a review's own entry will set it.
+create or replace function precedent.decision_row(
+    p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, p_prev bytea, p_leaf bytea, c jsonb, f jsonb, m jsonb
+) returns setof precedent.decisions language sql stable rows 1 as $$
+select p_chain, p_id, p_seq, c ->> 'node', c ->> 'action', d ->> 'policy', d ->> 'policy_digest', d ->> 'variant',
+       f -> 'facts', r, r ->> 'verdict', (r -> 'level')::smallint, r ->> 'rule', r -> 'reasons' -> 0 ->> 'code',
+       (r -> 'effective')::boolean, (r -> 'requires_human')::boolean, null::text, ((l -> 'latency_us')::numeric / 1000)::numeric(10, 3),
+       coalesce((l ->> 'as_of')::timestamptz, p_at), coalesce((l ->> 'as_of')::timestamptz, p_at), p_at,
+       l ->> 'correlation_id', (l ->> 'event_id')::uuid, (c ->> 'subject_id')::uuid, c -> 'entities', m -> 'features',
+       l ->> 'principal', l ->> 'as_of' is not null, p_prev, p_leaf
+from (select c -> 'derivation' as d, c -> 'result' as r, c -> 'call' as l) x
+$$;
+
+-- The revision is the place among the outcomes of one decision, in order of seq.
+create or replace function precedent.outcome_row(
+    p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb, f jsonb, p_revision integer
+) returns setof precedent.outcomes language sql stable rows 1 as $$
+select p_chain, (c ->> 'decision_id')::uuid, p_revision, p_id, p_seq, p_at, coalesce((c ->> 'as_of')::timestamptz, p_at),
+       coalesce((c ->> 'observed_at')::timestamptz, (c ->> 'as_of')::timestamptz, p_at), f -> 'metrics',
+       ((c ->> 'reward_ppm')::numeric / 1000000)::numeric(7, 6), (c -> 'counted')::boolean, c ->> 'principal',
+       c ->> 'as_of' is not null, c ->> 'correlation_id'
+$$;
+
+-- A reward in [0, 1] splits between alpha and beta; p_sign is -1 to take an earlier revision's back.
+create or replace function precedent.count_reward(
+    p_chain uuid, p_experiment text, p_variant text, p_reward numeric, p_sign integer, p_at timestamptz
+) returns void language sql as $$
+insert into precedent.policy_variants_stats as s (chain_id, experiment, variant, alpha, beta, updated_at)
+values (p_chain, p_experiment, p_variant, 1 + p_sign * p_reward, 1 + p_sign * (1 - p_reward), p_at)
+on conflict (chain_id, experiment, variant) do update
+set alpha = s.alpha + p_sign * p_reward, beta = s.beta + p_sign * (1 - p_reward), updated_at = p_at
+$$;
+
+create or replace function precedent.project_outcome(
+    p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb, f jsonb
+) returns void language plpgsql as $$
+declare
+    v_before precedent.outcomes;
+    v_now precedent.outcomes;
+begin
+    select * into v_before from precedent.outcomes o
+    where o.chain_id = p_chain and o.decision_id = (c ->> 'decision_id')::uuid order by o.revision desc limit 1;
+    insert into precedent.outcomes
+    select * from precedent.outcome_row(p_chain, p_seq, p_at, p_id, c, f, coalesce(v_before.revision, 0) + 1)
+    returning * into v_now;
+    if v_before.counted and v_before.reward is not null then
+        perform precedent.count_reward(p_chain, c ->> 'experiment', c ->> 'policy', v_before.reward, -1, p_at);
+    end if;
+    if v_now.counted and v_now.reward is not null then
+        perform precedent.count_reward(p_chain, c ->> 'experiment', c ->> 'policy', v_now.reward, 1, p_at);
+    end if;
+end
+$$;
+
+create or replace function precedent.project_policy(
+    p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb, f jsonb
+) returns void language plpgsql as $$
+begin
+    case c ->> 'op'
+    when 'publish' then
+        insert into precedent.policy_versions (chain_id, name, version, node, digest, source, document, status, created_at, created_by, entry_id, seq)
+        values (p_chain, c ->> 'name', c ->> 'version', c ->> 'node', c ->> 'digest', f ->> 'source_text', f -> 'document', 'published',
+                p_at, c ->> 'principal', p_id, p_seq);
+    when 'activate' then
+        -- One version of a name is active; the one before stays pinnable, for it was activated and is not withdrawn.
+        update precedent.policy_versions v set status = 'superseded'
+        where v.chain_id = p_chain and v.name = c ->> 'name' and v.status = 'active';
+        update precedent.policy_versions v set status = 'active', activated_at = p_at
+        where v.chain_id = p_chain and v.name = c ->> 'name' and v.version = c ->> 'version';
+        if not found then
+            raise exception 'couldn''t activate %@%: it is not published', c ->> 'name', c ->> 'version' using errcode = 'PL006';
+        end if;
+    when 'withdraw' then
+        update precedent.policy_versions v set status = 'withdrawn'
+        where v.chain_id = p_chain and v.name = c ->> 'name' and v.version = c ->> 'version';
+        if not found then
+            raise exception 'couldn''t withdraw %@%: it is not published', c ->> 'name', c ->> 'version' using errcode = 'PL006';
+        end if;
+    end case;
+end
+$$;
+
+create or replace function precedent.project_flag(p_chain uuid, p_at timestamptz, c jsonb) returns void language sql as $$
+insert into precedent.node_flags as n (chain_id, node, action, enabled, max_level, reason, updated_at, updated_by)
+values (p_chain, c ->> 'node', c ->> 'action', (c -> 'enabled')::boolean, (c -> 'max_level')::smallint, c ->> 'reason', p_at, c ->> 'principal')
+on conflict (chain_id, node, action) do update
+set enabled = excluded.enabled, max_level = excluded.max_level, reason = excluded.reason, updated_at = excluded.updated_at, updated_by = excluded.updated_by
+$$;
+
+-- What must happen after the commit, and only because of it: written with the entry, drained later, at least once.
+create or replace function precedent.enqueue(p_chain uuid, p_at timestamptz, p_id uuid, c jsonb) returns void language sql as $$
+insert into precedent.outbox (chain_id, entry_id, topic, payload, created_at, next_attempt_at)
+select p_chain, p_id, x.topic, jsonb_build_object('decision_id', p_id, 'node', c -> 'node', 'action', c -> 'action', 'to', x.recipient), p_at, p_at
+from (values ('review.opened', c -> 'result' ->> 'review_to', (c -> 'result' -> 'requires_human')::boolean),
+             ('decision.notify', c -> 'result' ->> 'notify', c -> 'result' ->> 'notify' is not null)) x (topic, recipient, wanted)
+where x.wanted
+$$;
+
+create or replace function precedent.open_review(p_chain uuid, p_at timestamptz, p_id uuid, c jsonb) returns void language sql as $$
+insert into precedent.reviews (chain_id, decision_id, node, action, status, assigned_to, due_at, on_timeout, opened_at)
+select p_chain, p_id, c ->> 'node', c ->> 'action', 'open', r ->> 'review_to',
+       p_at + (r ->> 'within_seconds')::bigint * interval '1 second', r ->> 'on_timeout', p_at
+from (select c -> 'result' as r) x
+$$;
+
+-- Entries in order of seq, arrays of one length. `p_live` is false in a rebuild, which must not send anything again.
+create or replace function precedent.project(
+    p_chain uuid, p_seqs bigint[], p_ats bigint[], p_prevs bytea[], p_leaves bytea[], p_ids uuid[], p_kinds smallint[],
+    p_cores bytea[], p_facts bytea[], p_memories bytea[], p_live boolean
+) returns void language plpgsql as $$
+declare
+    v_row record;
+    v_core jsonb;
+    v_facts jsonb;
+    v_epoch bigint;
+begin
+    if p_kinds @> array[1::smallint] then
+        insert into precedent.events
+        select r.* from (
+            select b.seq, ledger.instant(b.at) as at, b.id, convert_from(b.core, 'UTF8')::jsonb as core, convert_from(b.facts, 'UTF8')::jsonb as facts
+            from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
+            where b.kind = 1
+            offset 0
+        ) j cross join lateral precedent.event_row(p_chain, j.seq, j.at, j.id, j.core, j.facts) r;
+    end if;
+    if p_kinds @> array[2::smallint] then
+        insert into precedent.decisions
+        select r.* from (
+            select b.seq, ledger.instant(b.at) as at, b.id, b.prev, b.leaf, convert_from(b.core, 'UTF8')::jsonb as core,
+                   convert_from(b.facts, 'UTF8')::jsonb as facts, convert_from(b.memory, 'UTF8')::jsonb as memory
+            from unnest(p_seqs, p_ats, p_ids, p_kinds, p_prevs, p_leaves, p_cores, p_facts, p_memories)
+                b (seq, at, id, kind, prev, leaf, core, facts, memory)
+            where b.kind = 2
+            -- A fence: without it the row functions are inlined and each of their columns parses the JSON again.
+            offset 0
+        ) j cross join lateral precedent.decision_row(p_chain, j.seq, j.at, j.id, j.prev, j.leaf, j.core, j.facts, j.memory) r;
+        for v_row in
+            select j.at, j.id, j.core from (
+                select ledger.instant(b.at) as at, b.id, convert_from(b.core, 'UTF8')::jsonb as core
+                from unnest(p_ats, p_ids, p_kinds, p_cores) b (at, id, kind, core)
+                where b.kind = 2
+                offset 0
+            ) j
+            -- Imported decisions are history: nobody is asked to review them, and nobody is told.
+            where j.core -> 'call' ->> 'as_of' is null
+              and ((j.core -> 'result' -> 'requires_human')::boolean or j.core -> 'result' ->> 'notify' is not null)
+        loop
+            if (v_row.core -> 'result' -> 'requires_human')::boolean then
+                perform precedent.open_review(p_chain, v_row.at, v_row.id, v_row.core);
+            end if;
+            if p_live then
+                perform precedent.enqueue(p_chain, v_row.at, v_row.id, v_row.core);
+            end if;
+        end loop;
+    end if;
+    for v_row in
+        select b.* from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
+        where b.kind in (4, 5, 6) order by b.seq
+    loop
+        v_core := convert_from(v_row.core, 'UTF8')::jsonb;
+        v_facts := convert_from(v_row.facts, 'UTF8')::jsonb;
+        case v_row.kind
+        when 4 then
+            perform precedent.project_outcome(p_chain, v_row.seq, ledger.instant(v_row.at), v_row.id, v_core, v_facts);
+        when 5 then
+            perform precedent.project_policy(p_chain, v_row.seq, ledger.instant(v_row.at), v_row.id, v_core, v_facts);
+            v_epoch := v_row.seq + 1;
+        when 6 then
+            perform precedent.project_flag(p_chain, ledger.instant(v_row.at), v_core);
+            v_epoch := v_row.seq + 1;
+        end case;
+    end loop;
+    if v_epoch is not null then
+        insert into precedent.control_epoch (chain_id, epoch) values (p_chain, v_epoch)
+        on conflict (chain_id) do update set epoch = excluded.epoch;
+        -- A hint only: who misses it is caught by the epoch's check.
+        perform pg_notify('precedent_control', p_chain::text);
+    end if;
+end
+$$;
+
+create or replace view precedent.ledger_heads as
+select c.id as chain_id, c.name as chain, coalesce(e.seq + 1, 0) as size, e.leaf, ledger.instant(ledger.u64_at(e.envelope, 26)) as recorded_at
+from ledger.chain c
+left join lateral (select * from ledger.entry e where e.chain_id = c.id order by e.seq desc limit 1) e on true;

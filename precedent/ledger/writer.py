@@ -1,0 +1,221 @@
+"""The one caller of `ledger.append`: a plain function for a batch, and the micro-batching writer of an API process.
+
+While one commit is in flight, arrivals queue; the next batch is whatever waits then (≤ 256 entries or 1 MiB). No timer, no
+linger: alone, an entry waits for nothing; under load, a commit is shared by all who arrived during the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from precedent.db.engine import API, with_options
+from precedent.errors import DatabaseUnavailable, LedgerBroken, QueueFull
+from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Stale, SubjectMoved
+
+MAX_BATCH_ENTRIES = 256
+MAX_BATCH_BYTES = 1024 * 1024
+
+_APPEND = """
+select ord, status, entry_id, seq, envelope, leaf, fingerprint from ledger.append(
+    %b::uuid, %b::uuid[], %b::int2[], %b::int8[], %b::bytea[], %b::bytea[],
+    %b::int4[], %b::int2[], %b::bytea[], %b::bytea[],
+    %b::int4[], %b::uuid[], %b::bytea[], %t::text[], %b::bytea[])
+"""
+
+log = structlog.get_logger(__name__)
+
+
+def append(connection: psycopg.Connection, chain_id: UUID, drafts: Sequence[Draft]) -> list[Answer]:
+    """Append a batch in the connection's transaction; answers in the order of the drafts. The caller commits.
+
+    Raises: LedgerBroken when an id stands there with other bytes.
+    """
+    try:
+        rows = connection.execute(_APPEND, _parameters(chain_id, drafts), binary=True).fetchall()
+    except psycopg.errors.RaiseException as error:
+        raise LedgerBroken(str(error)) from error
+    return _answers(rows, len(drafts))
+
+
+def _parameters(chain_id: UUID, drafts: Sequence[Draft]) -> tuple[Any, ...]:
+    places: list[int] = []
+    section_ids: list[int] = []
+    salts: list[bytes] = []
+    stored: list[bytes] = []
+    for place, draft in enumerate(drafts, 1):
+        for section in draft.sections:
+            places.append(place)
+            section_ids.append(section.section_id)
+            salts.append(section.salt)
+            stored.append(section.stored)
+    subjects = [(place, draft.subject) for place, draft in enumerate(drafts, 1) if draft.subject]
+    return (
+        chain_id,
+        [draft.entry_id for draft in drafts],
+        [int(draft.kind) for draft in drafts],
+        [draft.epoch for draft in drafts],
+        [draft.claim for draft in drafts],
+        [draft.fingerprint for draft in drafts],
+        places,
+        section_ids,
+        salts,
+        stored,
+        [place for place, _ in subjects],
+        [subject.subject_id for _, subject in subjects],
+        [subject.lookup_hash for _, subject in subjects],
+        [subject.epoch_key for _, subject in subjects],
+        [subject.wrapped for _, subject in subjects],
+    )
+
+
+def _answers(rows: Sequence[tuple[Any, ...]], count: int) -> list[Answer]:
+    found: list[Answer | None] = [None] * count
+    for place, status, entry_id, seq, envelope, leaf, fingerprint in rows:
+        match status:
+            case "appended":
+                found[place - 1] = Appended(entry_id, seq, envelope, leaf)
+            case "claimed":
+                found[place - 1] = Claimed(entry_id, fingerprint)
+            case "stale":
+                found[place - 1] = Stale()
+            case "subject_moved":
+                found[place - 1] = SubjectMoved()
+    missing = [place for place, answer in enumerate(found, 1) if answer is None]
+    if missing:
+        raise LedgerBroken(f"the append gave no answer for {len(missing)} of {count} entries")
+    return [answer for answer in found if answer is not None]
+
+
+class Writer:
+    """Appends drafts of concurrent requests in shared commits, in order of arrival, over one connection of its own.
+
+    When the connection is lost, the batch is sent again on a new one until `timeout_seconds` have passed: what a lost commit
+    had written is found again by its entry ids. After that everybody who waits is refused.
+    """
+
+    def __init__(self, url: str, chain_id: UUID, *, queue_limit: int, timeout_seconds: float) -> None:
+        self._url = with_options(url, role=API, statement_timeout=f"{int(timeout_seconds * 1000)}")
+        self._chain_id = chain_id
+        self._queue_limit = queue_limit
+        self._timeout_seconds = timeout_seconds
+        self._waiting: deque[tuple[Draft, asyncio.Future[Answer]]] = deque()
+        self._arrival = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connection: psycopg.AsyncConnection | None = None
+
+    @property
+    def queue_depth(self) -> int:
+        return len(self._waiting)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="ledger-writer")
+
+    async def stop(self) -> None:
+        """Commit what waits, then close."""
+        while self._waiting:
+            await asyncio.sleep(0.01)
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._disconnect()
+
+    async def append(self, draft: Draft) -> Answer:
+        """Where `draft` stands, once its commit is durable.
+
+        Raises: QueueFull, DatabaseUnavailable, LedgerBroken.
+        """
+        return (await self.append_all([draft]))[0]
+
+    async def append_all(self, drafts: Sequence[Draft]) -> list[Answer]:
+        """The same for several; they stand in order, though other entries may stand between them."""
+        if len(self._waiting) + len(drafts) > self._queue_limit:
+            raise QueueFull(f"{len(self._waiting)} entries wait for a commit already")
+        loop = asyncio.get_running_loop()
+        futures = []
+        for draft in drafts:
+            future: asyncio.Future[Answer] = loop.create_future()
+            self._waiting.append((draft, future))
+            futures.append(future)
+        self._arrival.set()
+        return list(await asyncio.gather(*futures))
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrival.wait()
+            self._arrival.clear()
+            while self._waiting:
+                await self._commit(self._take())
+
+    def _take(self) -> list[tuple[Draft, asyncio.Future[Answer]]]:
+        batch = []
+        size = 0
+        while self._waiting and len(batch) < MAX_BATCH_ENTRIES and (not batch or size + self._waiting[0][0].size_bytes <= MAX_BATCH_BYTES):
+            batch.append(self._waiting.popleft())
+            size += batch[-1][0].size_bytes
+        return batch
+
+    async def _commit(self, batch: list[tuple[Draft, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._append_with_retries([draft for draft, _ in batch])
+        except (psycopg.errors.RaiseException, psycopg.DataError, psycopg.ProgrammingError, psycopg.IntegrityError) as error:
+            if len(batch) > 1:
+                # One entry that the database refuses must not take its neighbours with it.
+                for one in batch:
+                    await self._commit([one])
+                return
+            log.error("append_refused", error=str(error))
+            _settle(batch, LedgerBroken(f"the ledger refused an entry: {error}"))
+        except psycopg.Error as error:
+            log.warning("append_unavailable", error=str(error), entries=len(batch))
+            _settle(batch, DatabaseUnavailable(f"couldn't append: {error}"))
+        except Exception as error:
+            log.exception("append_failed")
+            _settle(batch, error)
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+    async def _append_with_retries(self, drafts: list[Draft]) -> list[Answer]:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._timeout_seconds
+        pause_seconds = 0.02
+        while True:
+            try:
+                connection = await self._connect()
+                cursor = await connection.execute(_APPEND, _parameters(self._chain_id, drafts), binary=True)
+                return _answers(await cursor.fetchall(), len(drafts))
+            except psycopg.OperationalError:
+                await self._disconnect()
+                if loop.time() + pause_seconds > give_up_at:
+                    raise
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, 0.5)
+
+    async def _connect(self) -> psycopg.AsyncConnection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, application_name="precedent writer", connect_timeout=3, prepare_threshold=1
+            )
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                await connection.close()
+
+
+def _settle(batch: list[tuple[Draft, asyncio.Future[Answer]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)
