@@ -1,0 +1,306 @@
+"""The evaluator: a pure function of compiled policy, facts, features, moment and control.
+
+Order: halted, not enabled, guards, bands, otherwise. A rule holds only where its value `is True`: the library returns
+errors as values, and an error's value is a non-empty, hence truthy, string. A rule that errs escalates at once: neither
+a later guard nor a wider band is asked, so that an error never ends in an approval. Every rule that was asked is in
+the trace; those after the deciding one were not.
+
+Authority: an approval uses the level of its band. Whatever doesn't approve uses none, level 0: a guard's denial, a
+band above the grant (its level stands in the recommendation), an escalation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from precedent.errors import ActionNotFound
+from precedent.policy.compile import CompiledAction, CompiledPolicy, CompiledRule
+from precedent.policy.explain import shortfall
+from precedent.policy.nearest import Counterfactual, Landing, find_nearest
+from precedent.policy.thresholds import Value
+
+EVALUATOR = f"precedent/1 cel-expr-python/{version('cel-expr-python')}"
+ERROR_LIMIT_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Halts and the grant: `max_level` is the highest level at which the action may act alone."""
+
+    halted: bool
+    enabled: bool
+    max_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When the decision is made: `weekday` 1 Monday to 7 Sunday and `local_minute` 0 to 1439, in the policy's zone."""
+
+    at_us: int
+    weekday: int
+    local_minute: int
+
+
+def moment_of(at_us: int, time_zone: str) -> Moment:
+    """The moment of an instant in a zone; derived once and recorded, so that replay needs no zone data.
+
+    Raises: ZoneInfoNotFoundError
+    """
+    at = datetime.fromtimestamp(at_us // 1_000_000, UTC).astimezone(_zone(time_zone))
+    return Moment(at_us, at.isoweekday(), at.hour * 60 + at.minute)
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule that was asked: `held` is held, not or error, `read` what it read."""
+
+    rule: str
+    held: str
+    read: Mapping[str, Value]
+    error: str | None = None
+
+    def as_core(self) -> dict[str, Any]:
+        core: dict[str, Any] = {"rule": self.rule, "held": self.held, "read": dict(self.read)}
+        if self.error is not None:
+            core["error"] = self.error
+        return core
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What the policy would do, where a person decides."""
+
+    verdict: str
+    level: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was decided and why. `band_numbers` are those of the deciding band, {} where no band decided."""
+
+    verdict: str
+    level: int
+    rule: str
+    reasons: tuple[Reason, ...]
+    trace: tuple[Step, ...]
+    effective: bool
+    requires_human: bool
+    counterfactual: Counterfactual | None = None
+    recommendation: Recommendation | None = None
+    notify: str | None = None
+    reversible_seconds: int | None = None
+    audit_ppm: int = 0
+    review_to: str | None = None
+    within_seconds: int | None = None
+    on_timeout: str | None = None
+    band_numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def as_core(self) -> dict[str, Any]:
+        """The `result` of a ledger entry: null, booleans, integers, strings, lists and objects only."""
+        change, advice = self.counterfactual, self.recommendation
+        return {
+            "verdict": self.verdict,
+            "level": self.level,
+            "rule": self.rule,
+            "reasons": [{"code": reason.code, "text": reason.text} for reason in self.reasons],
+            "trace": [step.as_core() for step in self.trace],
+            "effective": self.effective,
+            "requires_human": self.requires_human,
+            "counterfactual": change and {"text": change.text, "changes": [{"fact": fact, "to": to} for fact, to in change.changes]},
+            "recommendation": advice and {"verdict": advice.verdict, "level": advice.level, "rule": advice.rule},
+            "notify": self.notify,
+            "reversible_seconds": self.reversible_seconds,
+            "audit_ppm": self.audit_ppm,
+            "review_to": self.review_to,
+            "within_seconds": self.within_seconds,
+            "on_timeout": self.on_timeout,
+            "band_numbers": dict(self.band_numbers),
+        }
+
+
+def evaluate(
+    policy: CompiledPolicy,
+    action: str,
+    facts: Mapping[str, Value],
+    features: Mapping[str, Value],
+    moment: Moment,
+    control: Control,
+) -> Result:
+    """The decision on typed, non-personal facts. Same arguments, same result, in every process.
+
+    Raises: ActionNotFound
+    """
+    compiled = policy.actions.get(action)
+    if compiled is None:
+        raise ActionNotFound(f"policy {policy.document.ref} has no action '{action}'")
+    if control.halted:
+        return _ask(compiled, "halted", Reason("HALTED", "decisions are halted: a person decides"), ())
+    if not control.enabled:
+        return _refuse("not_enabled", Reason("NOT_ENABLED", f"{action} is not enabled"), (), None)
+    values, fault = _bind(compiled, facts, features, moment)
+    if fault is not None:
+        return _ask(compiled, "facts", Reason("RULE_ERROR", fault), ())
+    trace: list[Step] = []
+    decider, error = _walk(compiled, values, trace)
+    if error is not None:
+        text = f"the rule '{decider.rule.name}' could not be evaluated: a person decides"
+        return _ask(compiled, decider.rule.name, Reason("RULE_ERROR", text), tuple(trace))
+    return _conclude(compiled, decider, values, tuple(trace), control)
+
+
+def _bind(
+    compiled: CompiledAction, facts: Mapping[str, Value], features: Mapping[str, Value], moment: Moment
+) -> tuple[dict[str, Value], str | None]:
+    """Every readable name with its value, or what is wrong with the facts.
+
+    Types are checked here because the library takes True for the integer 1, and because a fact that no rule reads
+    would otherwise go unnoticed. A feature of the wrong type counts as absent without its `missing`: reading it is an error.
+    """
+    values: dict[str, Value] = {"weekday": moment.weekday, "local_minute": moment.local_minute}
+    taken = 0
+    for name, full_name, kind, is_optional in compiled.inputs:
+        value = facts.get(name)
+        if type(value) is kind:
+            values[full_name] = value  # type: ignore[assignment]
+            taken += 1
+        elif value is not None or not is_optional:
+            return values, f"the fact {name} is {'missing' if value is None else 'of the wrong type'}: a person decides"
+    if taken != len(facts):
+        return values, "there is a fact that the policy doesn't name: a person decides"
+    for name, full_name, kind, missing in compiled.features:
+        held = features.get(name)
+        if held is None:
+            held = missing
+        if type(held) is kind:
+            values[full_name] = held  # type: ignore[assignment]
+    return values, None
+
+
+def _walk(compiled: CompiledAction, values: Mapping[str, Value], trace: list[Step] | None) -> tuple[CompiledRule, str | None]:
+    """The rule that decides, and its error where it erred; one activation serves all rules (4 µs against 4 µs a rule)."""
+    activation = compiled.environment.Activation(values)
+    for rules in (compiled.guards, compiled.bands):
+        for rule in rules:
+            try:
+                read = {name: values[name] for name in rule.reads}
+                answer = rule.expression.eval(activation).value()
+            except KeyError as missing:
+                read, answer = {name: values[name] for name in rule.reads if name in values}, f"no value for {missing.args[0]}"
+            except RuntimeError as error:
+                answer = str(error)
+            if answer is True or answer is False:
+                if trace is not None:
+                    trace.append(Step(rule.rule.name, "held" if answer else "not", read))
+                if answer:
+                    return rule, None
+                continue
+            text = str(answer).encode("ascii", "backslashreplace").decode()[:ERROR_LIMIT_CHARS]
+            if trace is not None:
+                trace.append(Step(rule.rule.name, "error", read, text))
+            return rule, text
+    return compiled.otherwise, None
+
+
+def _conclude(compiled: CompiledAction, decider: CompiledRule, values: dict[str, Value], trace: tuple[Step, ...], control: Control) -> Result:
+    rule = decider.rule
+    reason = Reason(decider.words.code, decider.words.fill(values, compiled.scope))
+    if rule.kind != "band":
+        change = _change(compiled, values, control, control.max_level)
+        also = _shortfalls(compiled, compiled.bands, values) if rule.kind == "otherwise" else ()
+        if rule.verdict == "deny":
+            return _refuse(rule.name, (reason, *also), trace, change)
+        return _ask(compiled, rule.name, (reason, *also), trace, decider, change)
+    also = _shortfalls(compiled, compiled.bands[: len(trace) - len(compiled.guards) - 1], values)
+    if rule.level > control.max_level:
+        above = Reason("ABOVE_GRANT", f"AL{rule.level} is above the grant AL{control.max_level}: a person decides")
+        advice = Recommendation("approve", rule.level, rule.name)
+        return _ask(compiled, rule.name, (above, reason, *also), trace, decider, _change(compiled, values, control, control.max_level), advice)
+    acts = rule.level >= 1
+    return Result(
+        verdict="approve",
+        level=rule.level,
+        rule=rule.name,
+        reasons=(reason, *also),
+        trace=trace,
+        effective=acts,
+        requires_human=not acts,
+        counterfactual=_change(compiled, values, control, rule.level - 1 if acts else control.max_level),
+        recommendation=None if acts else Recommendation("approve", rule.level, rule.name),
+        notify=rule.notify,
+        reversible_seconds=rule.reversible_seconds,
+        audit_ppm=rule.audit_ppm,
+        review_to=None if acts else rule.to or compiled.otherwise.rule.to,
+        within_seconds=None if acts else rule.within_seconds or compiled.otherwise.rule.within_seconds,
+        on_timeout=None if acts else rule.on_timeout or compiled.otherwise.rule.on_timeout,
+        band_numbers=decider.numbers,
+    )
+
+
+def _ask(
+    compiled: CompiledAction,
+    name: str,
+    reasons: Reason | tuple[Reason, ...],
+    trace: tuple[Step, ...],
+    decider: CompiledRule | None = None,
+    change: Counterfactual | None = None,
+    advice: Recommendation | None = None,
+) -> Result:
+    """An escalation: to whom the deciding rule says, else to whom `otherwise` does."""
+    rule, fallback = (decider or compiled.otherwise).rule, compiled.otherwise.rule
+    return Result(
+        verdict="escalate",
+        level=0,
+        rule=name,
+        reasons=(reasons,) if isinstance(reasons, Reason) else reasons,
+        trace=trace,
+        effective=False,
+        requires_human=True,
+        counterfactual=change,
+        recommendation=advice,
+        review_to=rule.to or fallback.to,
+        within_seconds=rule.within_seconds or fallback.within_seconds,
+        on_timeout=rule.on_timeout or fallback.on_timeout,
+        band_numbers=decider.numbers if decider is not None and rule.kind == "band" else {},
+    )
+
+
+def _refuse(name: str, reasons: Reason | tuple[Reason, ...], trace: tuple[Step, ...], change: Counterfactual | None) -> Result:
+    held = (reasons,) if isinstance(reasons, Reason) else reasons
+    return Result("deny", 0, name, held, trace, effective=True, requires_human=False, counterfactual=change, band_numbers={})
+
+
+def _shortfalls(compiled: CompiledAction, bands: tuple[CompiledRule, ...], values: Mapping[str, Value]) -> tuple[Reason, ...]:
+    """Why each narrower band did not hold, the nearest (widest) first."""
+    return tuple(
+        Reason(f"NOT_{band.rule.name.upper()}", shortfall(band.rule.name, band.thresholds, values, compiled.scope)) for band in reversed(bands)
+    )
+
+
+def _change(compiled: CompiledAction, values: dict[str, Value], control: Control, top_level: int) -> Counterfactual | None:
+    if top_level < 1 or not compiled.aims:
+        return None
+
+    def land(changed: Mapping[str, Value]) -> Landing | None:
+        decider, error = _walk(compiled, changed, None)
+        acts = error is None and decider.rule.kind == "band" and 1 <= decider.rule.level <= control.max_level
+        return Landing(decider.rule.name, decider.rule.level) if acts else None
+
+    return find_nearest(compiled.aims, compiled.scope, values, top_level, land)

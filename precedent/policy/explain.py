@@ -1,0 +1,84 @@
+"""Words: the reason of a rule with its values filled in, and why a narrower band did not hold. No personal fact can enter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from precedent.policy.quantity import write_quantity
+from precedent.policy.scope import Variable
+from precedent.policy.thresholds import Threshold, Value
+
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+_NEEDS = {"<": "below", "<=": "at most", ">": "above", ">=": "at least", "==": "to be", "!=": "other than"}
+_IS = {"<": "is below", "<=": "is at most", ">": "is above", ">=": "is at least", "==": "is", "!=": "is not"}
+
+
+def write_value(variable: Variable, value: Value) -> str:
+    """A value as people read it; the weekday by name, the minute as a time of day."""
+    if variable.kind == "weekday" and isinstance(value, int) and 1 <= value <= 7:
+        return DAYS[value - 1]
+    if variable.kind == "local_minute" and isinstance(value, int):
+        return f"{value // 60:02d}:{value % 60:02d}"
+    return write_quantity(value, variable.kind, variable.currency)
+
+
+def short_name(name: str) -> str:
+    """A name without its scope: `requested_discount_pct`, `customer.win_rate_90d`, `time of day`."""
+    if name == "local_minute":
+        return "time of day"
+    return name.partition(".")[2] or name
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The reason of one rule: literal pieces and names by turns, or, without a template, its thresholds.
+
+    `pieces` holds literals at even places and names at odd ones; a rule's own numbers are filled in already.
+    """
+
+    code: str
+    pieces: tuple[str, ...]
+    thresholds: tuple[Threshold, ...] = ()
+    closing: str = ""
+
+    def fill(self, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
+        """The text for these values."""
+        if self.pieces:
+            return "".join(
+                piece if index % 2 == 0 else write_value(scope[piece], values[piece]) for index, piece in enumerate(self.pieces)
+            )
+        said = " and ".join(state(threshold, values, scope) for threshold in self.thresholds)
+        return f"{said}: {self.closing}" if said else self.closing
+
+
+def state(threshold: Threshold, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
+    """A threshold that holds, in words: `base_margin_pct 31 % is at least 23 %`."""
+    variable = scope[threshold.left]
+    name = short_name(threshold.left)
+    if threshold.op == "==" and threshold.right_name is None:
+        return f"{name} is {write_value(variable, threshold.right)}"
+    return f"{name} {write_value(variable, values[threshold.left])} {_IS[threshold.op]} {_right(threshold, values, scope)}"
+
+
+def shortfall(band: str, thresholds: Sequence[Threshold], values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
+    """Why a band did not hold: `the tight band needs requested_discount_pct at most 5 %, it is 8 %`."""
+    missed = [threshold for threshold in thresholds if not threshold.holds(values)]
+    if not missed:
+        return f"the {band.replace('_', ' ')} band does not hold"
+    said = [
+        f"{short_name(threshold.left)} {_NEEDS[threshold.op]} {_right(threshold, values, scope)}, "
+        f"it is {write_value(scope[threshold.left], values[threshold.left])}"
+        for threshold in missed
+    ]
+    return f"the {band.replace('_', ' ')} band needs {' and '.join(said)}"
+
+
+def _right(threshold: Threshold, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
+    bound = threshold.bound(values)
+    if threshold.right_name is None:
+        return write_value(scope[threshold.left], bound)
+    return f"{short_name(threshold.right_name)} ({write_value(scope[threshold.right_name], bound)})"

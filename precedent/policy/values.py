@@ -1,0 +1,69 @@
+"""One value into the integer, boolean or string that rules see, by the fact's type and bounds."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from precedent.policy.model import Fact
+from precedent.policy.quantity import QuantityRefused, money_decimals, parse_date, parse_instant, parse_numeric, scale, write_own
+
+STRING_LIMIT_CHARS = 256
+TEXT_LIMIT_CHARS = 10_000
+
+
+def to_typed(fact: Fact, raw: object) -> int | bool | str:
+    """`raw` as a value of the fact's type, within its bounds.
+
+    Raises: QuantityRefused with the fault's code.
+    """
+    kind = fact.type
+    if kind == "bool":
+        if isinstance(raw, bool):
+            return raw
+        raise QuantityRefused("WRONG_TYPE", "expected true or false")
+    if kind in {"enum", "string", "text"}:
+        return _text(fact, raw)
+    if kind == "date" or kind == "instant":
+        if not isinstance(raw, str):
+            raise QuantityRefused("WRONG_TYPE", f"expected {'a date' if kind == 'date' else 'an instant'} as a string")
+        value = parse_date(raw) if kind == "date" else parse_instant(raw)
+    else:
+        value = scale(_number(raw, allow_text=kind != "int"), decimals_of(fact))
+    if fact.minimum is not None and value < fact.minimum:
+        raise QuantityRefused("OUT_OF_RANGE", f"must be at least {write_own(fact.minimum, kind, fact.currency)}")
+    if fact.maximum is not None and value > fact.maximum:
+        raise QuantityRefused("OUT_OF_RANGE", f"must be at most {write_own(fact.maximum, kind, fact.currency)}")
+    return value
+
+
+def decimals_of(fact: Fact) -> int:
+    """Digits after the point of the fact's grid."""
+    if fact.type == "money":
+        return money_decimals(fact.currency or "")
+    return {"ratio": 4, "score": 6}.get(fact.type, 0)
+
+
+def _number(raw: object, *, allow_text: bool) -> int | Decimal:
+    # bool is an int in Python: True would be 1
+    if type(raw) is int or isinstance(raw, Decimal):
+        return raw
+    if allow_text and isinstance(raw, str):
+        return parse_numeric(raw)
+    raise QuantityRefused("WRONG_TYPE", "expected a number")
+
+
+def _text(fact: Fact, raw: object) -> str:
+    if not isinstance(raw, str):
+        raise QuantityRefused("WRONG_TYPE", "expected a string")
+    if fact.type == "enum":
+        if raw not in fact.values:
+            raise QuantityRefused("NOT_ALLOWED", f"must be one of {', '.join(fact.values)}")
+        return raw
+    limit = TEXT_LIMIT_CHARS if fact.type == "text" else STRING_LIMIT_CHARS
+    if len(raw) > limit:
+        raise QuantityRefused("OUT_OF_RANGE", f"at most {limit:,} characters")
+    if fact.entity and not raw:
+        raise QuantityRefused("OUT_OF_RANGE", "must not be empty")
+    if not raw.isascii() and any("\ud800" <= char <= "\udfff" for char in raw):
+        raise QuantityRefused("WRONG_TYPE", "holds half of a surrogate pair")
+    return raw
