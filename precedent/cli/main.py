@@ -1,0 +1,65 @@
+"""`precedent …`: finds the command's module in a table and imports that alone, so that every command starts quickly."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from precedent.errors import PolicyInvalid, PrecedentError
+
+# Command → (module, what it does). Each module has `app`, a typer app; one with a single command is that command.
+COMMANDS = {
+    "up": ("precedent.cli.up", "start everything on this machine, until Ctrl-C"),
+    "down": ("precedent.cli.down", "stop what runs from this home"),
+    "status": ("precedent.cli.status", "the addresses, and the state of each process"),
+    "doctor": ("precedent.cli.doctor", "find what is wrong with this installation"),
+    "policy": ("precedent.cli.policy", "lint, test and publish policies"),
+    "ledger": ("precedent.cli.ledger", "verify the ledger"),
+    "token": ("precedent.cli.token", "create, list and revoke API tokens"),
+    "flags": ("precedent.cli.flags", "enable, cap and stop actions; the kill switch"),
+    "import": ("precedent.cli.supply", "load a real log by a mapping"),
+    "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),
+    "bench": ("precedent.cli.bench", "measure against baselines, in one run"),
+}
+
+
+def main() -> None:
+    """Run the command that the arguments name. Exit 2 for a command that isn't one, 1 for an error that has words."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in {"--help", "-h", "help"}:
+        print(usage())
+        sys.exit(0 if arguments else 2)
+    name, *rest = arguments
+    if name not in COMMANDS:
+        sys.exit(_refuse(name))
+    import typer
+
+    command = typer.main.get_command(import_module(COMMANDS[name][0]).app)
+    try:
+        command(rest, prog_name=f"precedent {name}")
+    except PolicyInvalid as error:
+        print(*error.problems, sep="\n", file=sys.stderr)
+        sys.exit(1)
+    except PrecedentError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+def usage() -> str:
+    """The list of commands."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(["usage: precedent COMMAND …    (precedent COMMAND --help)", "", *lines])
+
+
+def _refuse(name: str) -> int:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, COMMANDS, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    print(f"no command named {name}{hint}\n\n{usage()}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()
