@@ -1,0 +1,6 @@
+{% test unique_together(model, columns) %}
+select {{ columns | join(', ') }}, count(*) as rows_count
+from {{ model }}
+group by {{ columns | join(', ') }}
+having count(*) > 1
+{% endtest %}
