@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -10,8 +11,8 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from precedent.errors import Problem
-from precedent.policy.model import Action, Fact, Reward, Rule
 from precedent.policy.markup import Node
+from precedent.policy.model import Action, Fact, Reward, Rule
 from precedent.policy.quantity import LARGEST, NUMERIC_TYPES, QuantityRefused, scale
 from precedent.policy.structure import nearest
 from precedent.policy.values import to_typed
@@ -19,7 +20,15 @@ from precedent.policy.values import to_typed
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 RESERVED_RULES = frozenset({"otherwise", "halted", "not_enabled", "facts"})
 RESERVED_NAMES = frozenset(
-    "as break const continue else false for function if import in let loop package namespace null return true var void while".split()
+    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "namespace"}
+    | {"null", "package", "return", "true", "var", "void", "while"}
+)
+# a reason that tells nobody anything: what lenders may not answer under 12 CFR 1002.9(b)(2), and their like
+BANNED_REASONS = frozenset(
+    {"DENIED", "FAILED", "INTERNAL_POLICY", "INTERNAL_STANDARDS", "MISC", "OTHER", "POLICY", "SCORE_TOO_LOW", "UNKNOWN"}
+)
+BANNED_WORDS = re.compile(
+    r"internal (polic|standard|rule)|qualifying score|for (other|various) reasons|computer (says|decided)", re.IGNORECASE
 )
 BOUNDED_TYPES = NUMERIC_TYPES | {"date", "instant"}
 
@@ -104,7 +113,15 @@ class _Contract:
             self.note(path, "BAD_VALUE", "an entity or a pseudonym is a string")
         if personal == "pseudonym" and not body.get("entity"):
             self.note(path, "MISSING_KEY", "a pseudonym needs entity: it finds that entity's features")
-        fact = Fact(name, kind, body.get("currency"), None, None, tuple(body.get("values", ())), body.get("entity"), personal, body.get("optional", False))
+        fact = Fact(
+            name,
+            kind,
+            currency=body.get("currency"),
+            values=tuple(body.get("values", ())),
+            entity=body.get("entity"),
+            personal=personal,
+            optional=body.get("optional", False),
+        )
         low, high = self.typed(fact, body, "min", path), self.typed(fact, body, "max", path)
         fact = replace(fact, minimum=low if isinstance(low, int) else None, maximum=high if isinstance(high, int) else None)
         if fact.minimum is not None and fact.maximum is not None and fact.minimum > fact.maximum:
@@ -130,6 +147,10 @@ class _Contract:
 
     def rule(self, kind: str, body: dict[str, Any], path: Path) -> Rule:
         verdict = "approve" if kind == "band" else body["verdict"]
+        if body["reason"] in BANNED_REASONS:
+            self.note((*path, "reason"), "BANNED_REASON", f"{body['reason']} gives no reason: name what was decisive")
+        if BANNED_WORDS.search(body.get("text", "")):
+            self.note((*path, "text"), "BANNED_REASON", "the text gives no reason: name what was decisive")
         if verdict == "deny":
             for key in ("to", "within", "on_timeout"):
                 if key in body:

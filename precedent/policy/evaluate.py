@@ -12,39 +12,23 @@ band above the grant (its level stands in the recommendation), an escalation.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from precedent.errors import ActionNotFound
 from precedent.policy.compile import CompiledAction, CompiledPolicy, CompiledRule
 from precedent.policy.explain import shortfall
 from precedent.policy.nearest import Counterfactual, Landing, find_nearest
+from precedent.policy.result import Control, Moment, Reason, Recommendation, Result, Step
 from precedent.policy.thresholds import Value
 
 EVALUATOR = f"precedent/1 cel-expr-python/{version('cel-expr-python')}"
 ERROR_LIMIT_CHARS = 200
+REASON_LIMIT = 6
 
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """Halts and the grant: `max_level` is the highest level at which the action may act alone."""
-
-    halted: bool
-    enabled: bool
-    max_level: int
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When the decision is made: `weekday` 1 Monday to 7 Sunday and `local_minute` 0 to 1439, in the policy's zone."""
-
-    at_us: int
-    weekday: int
-    local_minute: int
+__all__ = ["EVALUATOR", "Control", "Moment", "Reason", "Recommendation", "Result", "Step", "evaluate", "moment_of"]
 
 
 def moment_of(at_us: int, time_zone: str) -> Moment:
@@ -59,81 +43,6 @@ def moment_of(at_us: int, time_zone: str) -> Moment:
 @lru_cache(maxsize=64)
 def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One rule that was asked: `held` is held, not or error, `read` what it read."""
-
-    rule: str
-    held: str
-    read: Mapping[str, Value]
-    error: str | None = None
-
-    def as_core(self) -> dict[str, Any]:
-        core: dict[str, Any] = {"rule": self.rule, "held": self.held, "read": dict(self.read)}
-        if self.error is not None:
-            core["error"] = self.error
-        return core
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """What the policy would do, where a person decides."""
-
-    verdict: str
-    level: int
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What was decided and why. `band_numbers` are those of the deciding band, {} where no band decided."""
-
-    verdict: str
-    level: int
-    rule: str
-    reasons: tuple[Reason, ...]
-    trace: tuple[Step, ...]
-    effective: bool
-    requires_human: bool
-    counterfactual: Counterfactual | None = None
-    recommendation: Recommendation | None = None
-    notify: str | None = None
-    reversible_seconds: int | None = None
-    audit_ppm: int = 0
-    review_to: str | None = None
-    within_seconds: int | None = None
-    on_timeout: str | None = None
-    band_numbers: Mapping[str, int] = field(default_factory=dict)
-
-    def as_core(self) -> dict[str, Any]:
-        """The `result` of a ledger entry: null, booleans, integers, strings, lists and objects only."""
-        change, advice = self.counterfactual, self.recommendation
-        return {
-            "verdict": self.verdict,
-            "level": self.level,
-            "rule": self.rule,
-            "reasons": [{"code": reason.code, "text": reason.text} for reason in self.reasons],
-            "trace": [step.as_core() for step in self.trace],
-            "effective": self.effective,
-            "requires_human": self.requires_human,
-            "counterfactual": change and {"text": change.text, "changes": [{"fact": fact, "to": to} for fact, to in change.changes]},
-            "recommendation": advice and {"verdict": advice.verdict, "level": advice.level, "rule": advice.rule},
-            "notify": self.notify,
-            "reversible_seconds": self.reversible_seconds,
-            "audit_ppm": self.audit_ppm,
-            "review_to": self.review_to,
-            "within_seconds": self.within_seconds,
-            "on_timeout": self.on_timeout,
-            "band_numbers": dict(self.band_numbers),
-        }
 
 
 def evaluate(
@@ -219,7 +128,9 @@ def _walk(compiled: CompiledAction, values: Mapping[str, Value], trace: list[Ste
     return compiled.otherwise, None
 
 
-def _conclude(compiled: CompiledAction, decider: CompiledRule, values: dict[str, Value], trace: tuple[Step, ...], control: Control) -> Result:
+def _conclude(
+    compiled: CompiledAction, decider: CompiledRule, values: dict[str, Value], trace: tuple[Step, ...], control: Control
+) -> Result:
     rule = decider.rule
     reason = Reason(decider.words.code, decider.words.fill(values, compiled.scope))
     if rule.kind != "band":
@@ -232,13 +143,27 @@ def _conclude(compiled: CompiledAction, decider: CompiledRule, values: dict[str,
     if rule.level > control.max_level:
         above = Reason("ABOVE_GRANT", f"AL{rule.level} is above the grant AL{control.max_level}: a person decides")
         advice = Recommendation("approve", rule.level, rule.name)
-        return _ask(compiled, rule.name, (above, reason, *also), trace, decider, _change(compiled, values, control, control.max_level), advice)
+        change = _change(compiled, values, control, control.max_level)
+        return _ask(compiled, rule.name, (above, reason, *also), trace, decider, change, advice)
+    return _approve(compiled, decider, (reason, *also), trace, control, values)
+
+
+def _approve(
+    compiled: CompiledAction,
+    decider: CompiledRule,
+    reasons: tuple[Reason, ...],
+    trace: tuple[Step, ...],
+    control: Control,
+    values: dict[str, Value],
+) -> Result:
+    """An approval at the band's level; at AL0 it is a recommendation, and a person must approve."""
+    rule, fallback = decider.rule, compiled.otherwise.rule
     acts = rule.level >= 1
     return Result(
         verdict="approve",
         level=rule.level,
         rule=rule.name,
-        reasons=(reason, *also),
+        reasons=reasons,
         trace=trace,
         effective=acts,
         requires_human=not acts,
@@ -247,9 +172,9 @@ def _conclude(compiled: CompiledAction, decider: CompiledRule, values: dict[str,
         notify=rule.notify,
         reversible_seconds=rule.reversible_seconds,
         audit_ppm=rule.audit_ppm,
-        review_to=None if acts else rule.to or compiled.otherwise.rule.to,
-        within_seconds=None if acts else rule.within_seconds or compiled.otherwise.rule.within_seconds,
-        on_timeout=None if acts else rule.on_timeout or compiled.otherwise.rule.on_timeout,
+        review_to=None if acts else rule.to or fallback.to,
+        within_seconds=None if acts else rule.within_seconds or fallback.within_seconds,
+        on_timeout=None if acts else rule.on_timeout or fallback.on_timeout,
         band_numbers=decider.numbers,
     )
 
@@ -288,9 +213,10 @@ def _refuse(name: str, reasons: Reason | tuple[Reason, ...], trace: tuple[Step, 
 
 
 def _shortfalls(compiled: CompiledAction, bands: tuple[CompiledRule, ...], values: Mapping[str, Value]) -> tuple[Reason, ...]:
-    """Why each narrower band did not hold, the nearest (widest) first."""
+    """Why narrower bands did not hold, the nearest (widest) first; a policy of 50 bands doesn't give 50 reasons."""
     return tuple(
-        Reason(f"NOT_{band.rule.name.upper()}", shortfall(band.rule.name, band.thresholds, values, compiled.scope)) for band in reversed(bands)
+        Reason(f"NOT_{band.rule.name.upper()}", shortfall(band.rule.name, band.thresholds, values, compiled.scope))
+        for band in bands[: -REASON_LIMIT : -1]
     )
 
 

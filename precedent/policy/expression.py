@@ -16,10 +16,12 @@ DEPTH_LIMIT = 24
 
 METHODS = frozenset({"contains", "endsWith", "matches", "size", "startsWith"})
 _BANNED = {
-    "all": "comprehensions", "exists": "comprehensions", "exists_one": "comprehensions", "map": "comprehensions", "filter": "comprehensions",
-    "has": "presence tests: give the optional fact a default", "double": "doubles", "timestamp": "clocks and time zones", "duration": "clocks and time zones",
+    **dict.fromkeys(("all", "exists", "exists_one", "filter", "map"), "comprehensions"),
+    **dict.fromkeys(("timestamp", "duration"), "clocks and time zones"),
+    "has": "presence tests: give the optional fact a default",
+    "double": "doubles",
     "dyn": "untyped values",
-}  # fmt: skip
+}
 _TOKEN = re.compile(
     r"""\s*(?:(?P<float>[0-9]*\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)|(?P<int>[0-9]+)(?![A-Za-z0-9_])
     |(?P<string>"(?:[^"\\\n]|\\["'\\nrt])*"|'(?:[^'\\\n]|\\["'\\nrt])*')(?!["'])|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?!["'])
@@ -208,7 +210,8 @@ class _Parser:
                 raise ExpressionRefused("SYNTAX", "an integer has at most 18 digits", token.start)
             return Term("int", token.start, token.end, int(token.text))
         if token.kind == "float":
-            raise ExpressionRefused("DECIMAL", "rules hold whole numbers only: write basis points or minor units, or name the number in `with`", token.start)
+            message = "rules hold whole numbers only: write basis points or minor units, or name the number in `with`"
+            raise ExpressionRefused("DECIMAL", message, token.start)
         if token.kind == "string":
             body = re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token.text[1:-1])
             return Term("string", token.start, token.end, body)

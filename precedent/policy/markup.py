@@ -26,7 +26,7 @@ _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?\
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-Scalar: TypeAlias = None | bool | int | Decimal | str
+Scalar: TypeAlias = bool | int | Decimal | str | None
 Plain: TypeAlias = "Scalar | list[Plain] | dict[str, Plain]"
 
 
@@ -55,12 +55,14 @@ class Node:
         node = self
         for part in path:
             held = node.value
-            if isinstance(held, dict) and isinstance(part, str) and part in held:
-                node = held[part]
+            child: Node | None = None
+            if isinstance(held, dict) and isinstance(part, str):
+                child = held.get(part)
             elif isinstance(held, list) and isinstance(part, int) and part < len(held):
-                node = held[part]
-            else:
+                child = held[part]
+            if child is None:
                 break
+            node = child
         return node
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from precedent.policy.quantity import LARGEST, write_decimal, write_own, write_quantity
+from precedent.policy.quantity import LARGEST, NUMERIC_TYPES, write_decimal, write_own, write_quantity
 from precedent.policy.scope import Variable
 from precedent.policy.thresholds import Threshold, Value
 
@@ -43,7 +43,9 @@ class Landing:
     level: int
 
 
-def aims_of(bands: Sequence[tuple[int, tuple[Threshold, ...]]], guards: Sequence[Threshold], scope: Mapping[str, Variable]) -> tuple[Aim, ...]:
+def aims_of(
+    bands: Sequence[tuple[int, tuple[Threshold, ...]]], guards: Sequence[Threshold], scope: Mapping[str, Variable]
+) -> tuple[Aim, ...]:
     """One aim for each band that acts; computed at load, so that a decision only compares."""
     outside = [guard.negated() for guard in guards]
     return tuple(_aim(level, (*thresholds, *outside), scope) for level, thresholds in bands if level >= 1 and thresholds)
@@ -89,6 +91,8 @@ def _movable(aim: Aim, values: Mapping[str, Value]) -> list[str]:
     """Facts that alone could satisfy every constraint that fails now."""
     movable: frozenset[str] | None = None
     for threshold, names in aim.constraints:
+        if not threshold.is_bound(values):
+            return []
         if not threshold.holds(values):
             movable = names if movable is None else movable & names
             if not movable:
@@ -113,12 +117,13 @@ def _target(thresholds: tuple[Threshold, ...], variable: Variable, values: Mappi
             low = max(low, bound + (threshold.op == ">"))
         if threshold.op in {"<", "<=", "=="}:
             high = min(high, bound - (threshold.op == "<"))
-    return min(max(current, low), high) if low <= high else None
+    target = min(max(current, low), high)
+    return target if low <= high and target != current else None
 
 
 def _distance(current: Value, target: Value) -> int:
     """How far a change goes, in ppm of the larger value; another word, or yes for no, is the whole way."""
-    if isinstance(current, str) or isinstance(current, bool) or isinstance(target, str):
+    if isinstance(current, (str, bool)) or isinstance(target, str):
         return _WHOLE
     return abs(target - current) * _WHOLE // max(abs(current), abs(target), 1)
 
@@ -128,8 +133,9 @@ def _say(variable: Variable, current: Value, target: Value, landing: Landing) ->
     assert fact is not None  # noqa: S101 - only facts are movable
     ending = f"would act within {landing.band.replace('_', ' ')} guardrails (AL{landing.level})"
     changes = ((fact.name, write_own(target, fact.type, fact.currency)),)
-    if isinstance(current, int) and isinstance(target, int) and not isinstance(current, bool) and variable.kind not in {"date", "instant"}:
-        return Counterfactual(f"{_amount(variable, abs(target - current))} {'less' if target < current else 'more'} {fact.name} {ending}", changes)
+    if fact.type in NUMERIC_TYPES and isinstance(current, int) and isinstance(target, int):
+        way = "less" if target < current else "more"
+        return Counterfactual(f"{_amount(variable, abs(target - current))} {way} {fact.name} {ending}", changes)
     return Counterfactual(f"{fact.name} {write_quantity(target, fact.type, fact.currency)} {ending}", changes)
 
 

@@ -14,8 +14,10 @@ from precedent.clock import from_instant
 LARGEST = 2**53 - 1
 DIGIT_LIMIT = 40
 
-_NO_DIGITS = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())
-_THREE_DIGITS = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
+_NO_DIGITS = frozenset(
+    ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"]
+)
+_THREE_DIGITS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 _NUMERIC = re.compile(r"-?[0-9]{1,25}(\.[0-9]{1,15})?\Z")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})\Z")
@@ -56,10 +58,7 @@ def scale(value: int | Decimal, decimals: int) -> int:
 
     Raises: QuantityRefused where that isn't whole, or beyond ±(2^53 − 1).
     """
-    if isinstance(value, int):
-        scaled = value * 10**decimals
-    else:
-        scaled = _scale_decimal(value, decimals)
+    scaled = value * int(10**decimals) if isinstance(value, int) else _scale_decimal(value, decimals)
     if not -LARGEST <= scaled <= LARGEST:
         raise QuantityRefused("OUT_OF_RANGE", "beyond ±(2^53 − 1) units")
     return scaled
@@ -79,11 +78,11 @@ def _scale_decimal(value: Decimal, decimals: int) -> int:
     coefficient = int("".join(map(str, digits)))
     shift = exponent + decimals
     if shift < 0:
-        coefficient, rest = divmod(coefficient, 10**-shift)
+        coefficient, rest = divmod(coefficient, int(10**-shift))
         if rest:
             raise QuantityRefused("NOT_ON_GRID", f"has more than {decimals} decimals" if decimals else "not a whole number")
     else:
-        coefficient *= 10**shift
+        coefficient *= int(10**shift)
     return -coefficient if sign else coefficient
 
 

@@ -35,7 +35,8 @@ def check_structure(root: Node, schema_name: str, file: str) -> list[Problem]:
 @cache
 def _validator(schema_name: str) -> Any:
     schema = orjson.loads((project_root() / "policies" / "_schemas" / schema_name).read_bytes())
-    return extend(Draft202012Validator, validators={"pattern": _whole_pattern})(schema)
+    make: Any = extend
+    return make(Draft202012Validator, validators={"pattern": _whole_pattern})(schema)
 
 
 def _whole_pattern(_validator: object, pattern: str, value: object, _schema: object) -> Iterator[ValidationError]:
@@ -44,7 +45,7 @@ def _whole_pattern(_validator: object, pattern: str, value: object, _schema: obj
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
-def _explain(error: ValidationError, root: Node, file: str) -> Iterator[Problem]:
+def _explain(error: Any, root: Node, file: str) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
     node = root.at(path)
     line, column = node.line, node.column
@@ -64,14 +65,14 @@ def _explain(error: ValidationError, root: Node, file: str) -> Iterator[Problem]
     yield Problem(code, message, file, line, column, suggestion=suggestion)
 
 
-def _unknown_keys(error: ValidationError, node: Node, where: str, file: str) -> Iterator[Problem]:
+def _unknown_keys(error: Any, node: Node, where: str, file: str) -> Iterator[Problem]:
     known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
     for key, (line, column) in (node.keys or {}).items():
         if key not in known:
             yield Problem("UNKNOWN_KEY", f"'{_short(key)}' is no key of {where}", file, line, column, suggestion=nearest(key, known))
 
 
-def _words(error: ValidationError, where: str) -> tuple[str, str]:
+def _words(error: Any, where: str) -> tuple[str, str]:
     value = error.validator_value
     if error.validator == "required":
         missing = [key for key in value if key not in error.instance]

@@ -32,6 +32,10 @@ class Threshold:
         """The value on the right."""
         return self.right if self.right_name is None else values[self.right_name]
 
+    def is_bound(self, values: Mapping[str, Value]) -> bool:
+        """Whether both sides have a value; a feature may have none."""
+        return self.left in values and (self.right_name is None or self.right_name in values)
+
     def holds(self, values: Mapping[str, Value]) -> bool:
         return HOLDS[self.op](values[self.left], self.bound(values))
 
