@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 # The first of these that really runs; a version manager's shim may be there and fail. Another: make up PYTHON=/path/to/python3.12
 ifndef PYTHON
-PYTHON := $(shell for python in python3.13 python3.12 python3.11 python3; do \
+PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && { command -v $$python; break; }; done)
 endif
 
