@@ -7,6 +7,9 @@ profile orjson with sorted keys writes the bytes of RFC 8785 (checked against th
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+import re
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -19,7 +22,8 @@ MAX_DEPTH = 32
 # PostgreSQL's numeric ends at 131,072 digits before the point; nothing that a business counts comes near this.
 MAX_EXPONENT = 400
 
-
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_MAYBE_FLOAT = re.compile(rb"[:,\[]-?[0-9]+[.eE]")
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -30,9 +34,22 @@ def canonical_bytes(value: object) -> bytes:
     """
     _require_canonical(value)
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
+        return orjson.dumps(value, option=_OPTIONS)
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise NotCanonical(f"couldn't write canonical JSON: {error}") from error
+
+
+def is_canonical(stored: bytes) -> bool:
+    """Whether these are the very bytes that `canonical_bytes` writes of some value."""
+    try:
+        value = orjson.loads(stored)
+        # Walking the value costs twice as much as parsing it. An object in plain ASCII without escapes has printable keys, and
+        # without a fraction or an exponent after a number's place no float: then the bytes alone tell.
+        if not (stored[:1] == b"{" and stored.isascii() and b"\\" not in stored and b"\x7f" not in stored and not _MAYBE_FLOAT.search(stored)):
+            _require_canonical(value)
+        return orjson.dumps(value, option=_OPTIONS) == stored
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, NotCanonical, RecursionError):
+        return False
 
 
 def _require_canonical(value: object) -> None:
@@ -76,6 +93,41 @@ def parse_strict(raw: bytes | str) -> Any:
     return value
 
 
+def member_texts(text: str) -> dict[str, str]:
+    """The members of a JSON object, each as the very text that was received; call it on what `parse_strict` accepted."""
+    texts: dict[str, str] = {}
+    at = _skip(text, _skip(text, 0) + 1)
+    while text[at] == '"':
+        key, at = scanstring(text, at + 1, True)
+        at = _skip(text, _skip(text, at) + 1)
+        _, end = _SCAN(text, at)
+        texts[key] = text[at:end]
+        at = _skip(text, end)
+        if text[at] != ",":
+            break
+        at = _skip(text, at + 1)
+    return texts
+
+
+def element_texts(text: str) -> list[str]:
+    """The elements of a JSON array, likewise."""
+    texts: list[str] = []
+    at = _skip(text, _skip(text, 0) + 1)
+    while text[at] != "]":
+        _, end = _SCAN(text, at)
+        texts.append(text[at:end])
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return texts
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\n\r":
+        at += 1
+    return at
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -102,6 +154,7 @@ def _constant(text: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant)
+_SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined]
 
 
 def _depth(value: object, above: int) -> int:

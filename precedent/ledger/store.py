@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
+from precedent.db.reads import Reads, SharedLookup
 from precedent.errors import SettingsInvalid
 from precedent.ledger.canonical import parse_strict
-from precedent.ledger.entry import Section
+from precedent.ledger.entry import Appended, Section
 
 CHAIN = "select id from ledger.chain where name = %s"
 
-ENTRY = """
-select e.seq, e.envelope, e.leaf, s.section_ids, s.stored, p.stored[1]
-from ledger.entry e
-join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
-left join ledger.section p on p.chain_id = e.chain_id and p.seq = e.seq and p.is_personal
-where e.chain_id = %s and e.entry_id = %s
+ENTRIES = """
+select e.entry_id, e.seq, e.envelope, e.leaf, s.section_ids, s.stored
+from unnest(%s::uuid[]) i (id)
+cross join lateral (select * from ledger.entry e where e.chain_id = %s and e.entry_id = i.id offset 0) e
+cross join lateral (select * from ledger.section s where s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal offset 0) s
 """
 
-SUBJECT = """
-select s.subject_id, k.epoch_key, k.wrapped
-from precedent.subjects s join ledger.subject_key k using (chain_id, subject_id)
-where s.chain_id = %s and s.lookup_hash = %s
+PERSONAL = """
+select p.stored[1], k.epoch_key, k.wrapped
+from ledger.section p join ledger.subject_key k on k.chain_id = p.chain_id and k.subject_id = %s
+where p.chain_id = %s and p.seq = %s and p.is_personal
 """
 
-SUBJECT_KEY = "select epoch_key, wrapped from ledger.subject_key where chain_id = %s and subject_id = %s"
+SUBJECTS = """
+select s.lookup_hash, s.subject_id, k.epoch_key, k.wrapped
+from unnest(%s::bytea[]) h (hash)
+cross join lateral (select * from precedent.subjects s where s.chain_id = %s and s.lookup_hash = h.hash offset 0) s
+join ledger.subject_key k on k.chain_id = s.chain_id and k.subject_id = s.subject_id
+"""
 
 
 def chain_id_of(connection: psycopg.Connection, name: str) -> UUID:
@@ -42,3 +48,38 @@ def chain_id_of(connection: psycopg.Connection, name: str) -> UUID:
 def sections_of(section_ids: list[int], stored: list[bytes]) -> dict[Section, Any]:
     """The non-personal sections of one row, parsed."""
     return {Section(section_id): parse_strict(text) for section_id, text in zip(section_ids, stored, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An entry as it stands, its sections parsed; the personal one is not among them."""
+
+    place: Appended
+    core: dict[str, Any]
+    facts: dict[str, Any]
+    memory: dict[str, Any]
+
+
+class Entries:
+    """Reads entries by id; requests in flight share one round trip."""
+
+    def __init__(self, reads: Reads, chain_id: UUID) -> None:
+        self._reads = reads
+        self._chain_id = chain_id
+        self._lookup: SharedLookup[UUID, StoredEntry] = SharedLookup(self._fetch)
+
+    async def find(self, entry_id: UUID) -> StoredEntry | None:
+        """Raises: DatabaseUnavailable."""
+        return await self._lookup.get(entry_id)
+
+    async def _fetch(self, entry_ids: list[UUID]) -> dict[UUID, StoredEntry]:
+        found = {}
+        for entry_id, seq, envelope, leaf, section_ids, stored in await self._reads.fetch(ENTRIES, (entry_ids, self._chain_id)):
+            sections = sections_of(section_ids, stored)
+            found[entry_id] = StoredEntry(
+                Appended(entry_id, seq, envelope, leaf),
+                sections[Section.CORE],
+                sections.get(Section.FACTS, {}),
+                sections.get(Section.MEMORY, {}),
+            )
+        return found

@@ -156,7 +156,7 @@ class Writer:
                 await self._commit(self._take())
 
     def _take(self) -> list[tuple[Draft, asyncio.Future[Answer]]]:
-        batch = []
+        batch: list[tuple[Draft, asyncio.Future[Answer]]] = []
         size = 0
         while self._waiting and len(batch) < MAX_BATCH_ENTRIES and (not batch or size + self._waiting[0][0].size_bytes <= MAX_BATCH_BYTES):
             batch.append(self._waiting.popleft())

@@ -1,0 +1,215 @@
+"""The one use case: facts in, by authority and memory, a verdict out, recorded before anybody is told.
+
+    authority → facts typed by the active policy → memory that the policy names → verdict → sections → append → answer
+
+No way back, but one: when flags or policies changed meanwhile, the append refuses and the decision is made again.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from precedent.authority import Authority, AuthoritySource
+from precedent.clock import Clock, to_instant
+from precedent.errors import FieldInvalid, HeadMoved, LedgerBroken
+from precedent.guard.idempotency import Claim
+from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, Stale, SubjectMoved, draft_entry
+from precedent.ledger.store import Entries, StoredEntry
+from precedent.ledger.subjects import Subject, Subjects
+from precedent.ledger.writer import Writer
+from precedent.memory.features import FeatureReader
+from precedent.policy.compile import CompiledPolicy
+from precedent.policy.evaluate import EVALUATOR, Control, Moment, evaluate, moment_of
+from precedent.policy.facts import TypedFacts, type_facts
+
+# Flags change by a person's hand: to lose this race so often, something else is wrong.
+MAX_TRIES = 8
+BASELINE = "A"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """About the request itself: who asks, under which correlation id, since when (monotonic), in which words, with which key."""
+
+    principal: str
+    correlation_id: str
+    received_ns: int
+    received: bytes
+    claim: Claim | None = None
+
+    def received_hash(self, subject: Subject | None) -> str:
+        """Of the text received, hex: SHA-256, or an HMAC under the subject's key, which dies with it, where it is personal."""
+        return (hmac.digest(subject.data_key, self.received, "sha256") if subject else sha256(self.received).digest()).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `facts` come from a strict parser; `as_of_us` makes it an import, decided as of then."""
+
+    node: str
+    action: str | None
+    facts: Mapping[str, Any]
+    facts_prefix: str = "/facts"
+    event_id: UUID | None = None
+    as_of_us: int | None = None
+    policy_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was recorded: the entry's place and sections. `is_replay` where an idempotency key had been used before."""
+
+    place: Appended
+    core: dict[str, Any]
+    facts: dict[str, Any]
+    memory: dict[str, Any]
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A decision that is ready to be appended under one authority."""
+
+    draft: Draft
+    decision: tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
+    subject: Subject | None
+    authority: Authority
+
+
+class Decider:
+    """Decides questions; one an API process, shared by all its requests."""
+
+    def __init__(
+        self, authority: AuthoritySource, subjects: Subjects, features: FeatureReader, entries: Entries, writer: Writer, clock: Clock
+    ) -> None:
+        self._authority = authority
+        self._subjects = subjects
+        self._features = features
+        self._entries = entries
+        self._writer = writer
+        self._clock = clock
+
+    async def decide(self, question: Question, call: Call) -> Decision:
+        """The decision, recorded.
+
+        Raises: NodeNotFound, ActionNotFound, PolicyNotFound, FactsInvalid, FieldInvalid, IdempotencyKeyReused; HeadMoved,
+        QueueFull and DatabaseUnavailable with nothing recorded.
+        """
+        for _ in range(MAX_TRIES):
+            prepared = await self._prepare(question, call)
+            answer = await self._writer.append(prepared.draft)
+            match answer:
+                case Appended():
+                    if prepared.subject is not None:
+                        self._subjects.recorded(prepared.subject)
+                    return Decision(answer, *prepared.decision)
+                case Claimed():
+                    return await self._replayed(answer, call)
+                case SubjectMoved() if prepared.subject is not None:
+                    self._subjects.forget(prepared.subject)
+                case Stale():
+                    await self._authority.reload(stale=prepared.authority)
+        raise HeadMoved(f"flags or policies changed {MAX_TRIES} times while this was decided")
+
+    async def _prepare(self, question: Question, call: Call) -> _Prepared:
+        authority = await self._authority.current()
+        policy, action = _policy_for(authority, question)
+        typed = type_facts(policy.document.actions[action], question.facts, question.facts_prefix)
+        now_us = self._clock.now_us()
+        if question.as_of_us is not None:
+            if question.as_of_us > now_us:
+                raise FieldInvalid("as_of lies in the future")
+            now_us = question.as_of_us
+        entry_id = self._clock.new_id()
+        subject = await self._subject_of(typed, entry_id)
+        entities = {kind: _entity_id(typed, subject, kind) for kind in typed.entities}
+        features = await self._features.read(entities, policy.document.actions[action].features, now_us)
+        moment = moment_of(now_us, policy.document.time_zone)
+        control = authority.control(question.node, action)
+        result = evaluate(policy, action, typed.rules, features, moment, control)
+        core: dict[str, Any] = {
+            "node": question.node,
+            "action": action,
+            "subject_id": str(subject.subject_id) if subject else None,
+            "entities": entities,
+            "result": result.as_core(),
+            "derivation": _derivation(policy, authority, moment, control),
+            "call": {
+                "correlation_id": call.correlation_id,
+                "principal": call.principal,
+                "event_id": str(question.event_id) if question.event_id else None,
+                "as_of": to_instant(question.as_of_us) if question.as_of_us is not None else None,
+                "received_hash": call.received_hash(subject),
+                "latency_us": (self._clock.monotonic_ns() - call.received_ns) // 1000,
+            },
+        }
+        facts = {"facts": typed.rules}
+        memory = {"features": features}
+        draft = draft_entry(
+            self._clock,
+            Kind.DECISION,
+            {Section.CORE: core, Section.FACTS: facts, Section.MEMORY: memory},
+            entry_id=entry_id,
+            personal=subject.seal(self._clock, entry_id, {"facts": typed.personal}) if subject else None,
+            epoch=authority.epoch,
+            claim=call.claim.claim if call.claim else None,
+            fingerprint=call.claim.fingerprint if call.claim else None,
+            subject=subject.new if subject else None,
+        )
+        return _Prepared(draft, (core, facts, memory), subject, authority)
+
+    async def _subject_of(self, typed: TypedFacts, entry_id: UUID) -> Subject | None:
+        if typed.pseudonym is not None:
+            return await self._subjects.resolve(*typed.pseudonym)
+        return self._subjects.own(entry_id) if typed.personal else None
+
+    async def _replayed(self, claimed: Claimed, call: Call) -> Decision:
+        assert call.claim is not None
+        call.claim.require_same_body(claimed)
+        entry = await self._entries.find(claimed.entry_id)
+        if entry is None:
+            raise LedgerBroken(f"an idempotency key names {claimed.entry_id}, which no entry has")
+        return replayed(entry)
+
+
+def replayed(entry: StoredEntry) -> Decision:
+    """A decision as its entry tells it."""
+    return Decision(entry.place, entry.core, entry.facts, entry.memory, is_replay=True)
+
+
+def _policy_for(authority: Authority, question: Question) -> tuple[CompiledPolicy, str]:
+    policy, action = authority.policy_for(question.node, question.action)
+    if question.policy_ref is not None:
+        policy = authority.pinned(question.policy_ref, question.node)
+        if action not in policy.actions:
+            raise FieldInvalid(f"{policy.document.ref} has no action '{action}'")
+    return policy, action
+
+
+def _entity_id(typed: TypedFacts, subject: Subject | None, entity_type: str) -> str:
+    """A pseudonym never leaves the personal section: elsewhere its random id stands for it."""
+    if typed.pseudonym is not None and typed.pseudonym[0] == entity_type and subject is not None:
+        return str(subject.subject_id)
+    return typed.entities[entity_type]
+
+
+def _derivation(policy: CompiledPolicy, authority: Authority, moment: Moment, control: Control) -> dict[str, Any]:
+    """With facts and memory, all that the result follows from."""
+    return {
+        "policy": policy.document.ref,
+        "policy_digest": policy.document.digest_hex,
+        "evaluator": EVALUATOR,
+        "now": to_instant(moment.at_us),
+        "weekday": moment.weekday,
+        "local_minute": moment.local_minute,
+        "epoch": authority.epoch,
+        "control": {"halted": control.halted, "enabled": control.enabled, "max_level": control.max_level},
+        "variant": BASELINE,
+        "probabilities": None,
+        "draw": None,
+    }

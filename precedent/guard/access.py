@@ -1,0 +1,100 @@
+"""Bearer tokens: 256 random bits, stored as a hash, with scopes, nodes and an expiry.
+
+A token that is revoked stops working within `CACHE_SECONDS` on every process.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from precedent.clock import SystemClock
+from precedent.db.engine import connect
+from precedent.db.reads import Reads
+from precedent.errors import FieldInvalid, ScopeMissing, TokenUnknown
+from precedent.guard import store
+
+SCOPES = frozenset(
+    {
+        "events:write", "decisions:write", "decisions:pin", "outcomes:write", "reviews:write", "policies:write",
+        "policies:activate", "flags:write", "read", "personal:read", "import",
+    }
+)  # fmt: skip
+PREFIX = "prc_"
+CACHE_SECONDS = 5.0
+CACHE_TOKENS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever calls, and what that token allows; `nodes` may hold `*`."""
+
+    name: str
+    scopes: frozenset[str]
+    nodes: frozenset[str]
+
+    def require(self, scope: str, node: str | None = None) -> None:
+        """Raises: ScopeMissing."""
+        if scope not in self.scopes:
+            raise ScopeMissing(f"this token lacks the scope {scope}")
+        if node is not None and "*" not in self.nodes and node not in self.nodes:
+            raise ScopeMissing(f"this token is not for the node {node}")
+
+
+def create_token(url: str, name: str, scopes: Sequence[str], nodes: Sequence[str] = ("*",), expires_in_days: float | None = None) -> str:
+    """A new token, to be shown once: only its hash is kept.
+
+    Raises: FieldInvalid for an unknown scope; DatabaseUnavailable.
+    """
+    unknown = sorted(set(scopes) - SCOPES)
+    if unknown or not scopes:
+        raise FieldInvalid(f"no such scopes: {', '.join(unknown) or '(none given)'}; there are {', '.join(sorted(SCOPES))}")
+    token = PREFIX + secrets.token_urlsafe(32)
+    with connect(url) as connection:
+        connection.execute(store.INSERT_TOKEN, (SystemClock().new_id(), name, _hash(token), list(scopes), list(nodes), expires_in_days))
+    return token
+
+
+def revoke_token(url: str, name: str) -> int:
+    """How many tokens of that name were revoked."""
+    with connect(url) as connection:
+        return connection.execute(store.REVOKE_TOKEN, (name,)).rowcount
+
+
+def is_valid_token(url: str, token: str) -> bool:
+    """Whether the database knows the token now."""
+    with connect(url) as connection:
+        return connection.execute(store.TOKEN, (_hash(token),)).fetchone() is not None
+
+
+class Access:
+    """Authenticates tokens, by the hash of what was sent: equality of hashes of 256 random bits leaks nothing by its timing."""
+
+    def __init__(self, reads: Reads, monotonic_ns: Callable[[], int]) -> None:
+        self._reads = reads
+        self._monotonic_ns = monotonic_ns
+        self._known: OrderedDict[bytes, tuple[Principal, int]] = OrderedDict()
+
+    async def authenticate(self, token: str) -> Principal:
+        """Raises: TokenUnknown, DatabaseUnavailable."""
+        digest = _hash(token)
+        known = self._known.get(digest)
+        now_ns = self._monotonic_ns()
+        if known is not None and now_ns < known[1]:
+            return known[0]
+        row = await self._reads.fetch_one(store.TOKEN, (digest,))
+        if row is None:
+            self._known.pop(digest, None)
+            raise TokenUnknown("the token is unknown, expired or revoked")
+        principal = Principal(row[0], frozenset(row[1]), frozenset(row[2]))
+        self._known[digest] = (principal, now_ns + int(CACHE_SECONDS * 1e9))
+        while len(self._known) > CACHE_TOKENS:
+            self._known.popitem(last=False)
+        return principal
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode()).digest()

@@ -1,0 +1,70 @@
+"""Flags: whether an action may be decided at all, up to which level alone, and the kill switch. Absent means not enabled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from precedent.clock import Clock, SystemClock
+from precedent.db.engine import API, connect
+from precedent.errors import FieldInvalid, LedgerBroken
+from precedent.ledger.entry import Appended, Draft, Kind, Section, draft_entry
+from precedent.ledger.store import chain_id_of
+from precedent.ledger.writer import append
+from precedent.settings import Settings
+
+KILL_SWITCH = ("*", "*")
+MAX_LEVEL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One row of `node_flags`: an action's switch and its grant."""
+
+    is_enabled: bool
+    max_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """All flags of one epoch."""
+
+    by_action: Mapping[tuple[str, str], Flag] = MappingProxyType({})
+
+    @property
+    def is_halted(self) -> bool:
+        switch = self.by_action.get(KILL_SWITCH)
+        return switch is not None and not switch.is_enabled
+
+    def of(self, node: str, action: str) -> Flag:
+        """The action's flag; not enabled, with no authority, where none is set."""
+        return self.by_action.get((node, action), Flag(False, 0))
+
+
+def flag_draft(clock: Clock, node: str, action: str, *, is_enabled: bool, max_level: int, reason: str, principal: str) -> Draft:
+    """The entry that sets a flag.
+
+    Raises: FieldInvalid.
+    """
+    if not 0 <= max_level <= MAX_LEVEL:
+        raise FieldInvalid(f"max_level is 0 to {MAX_LEVEL}, not {max_level}")
+    if not reason.strip():
+        raise FieldInvalid("a flag needs a reason")
+    if not node or not action or (node == "*") != (action == "*"):
+        raise FieldInvalid("a flag names a node and an action; only the kill switch names neither")
+    core = {"node": node, "action": action, "enabled": is_enabled, "max_level": max_level, "reason": reason, "principal": principal}
+    return draft_entry(clock, Kind.FLAG, {Section.CORE: core})
+
+
+def set_flag(url: str, settings: Settings, node: str, action: str, enabled: bool, max_level: int, reason: str, principal: str) -> Appended:
+    """Set a flag, at once for every process: nothing decided under the flags before can be committed any more.
+
+    Raises: FieldInvalid, DatabaseUnavailable.
+    """
+    draft = flag_draft(SystemClock(), node, action, is_enabled=enabled, max_level=max_level, reason=reason, principal=principal)
+    with connect(url, API) as connection:
+        (answer,) = append(connection, chain_id_of(connection, settings.chain), [draft])
+    if not isinstance(answer, Appended):
+        raise LedgerBroken(f"a flag was answered with {answer}")
+    return answer

@@ -1,0 +1,38 @@
+"""Idempotency keys: a claim says who asked what where, a fingerprint says with which body. Both are claimed inside the append."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from precedent.errors import FieldInvalid, IdempotencyKeyReused
+from precedent.ledger.entry import Claimed
+from precedent.ledger.keyring import Keyring
+
+MAX_KEY_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an entry claims with its append."""
+
+    claim: bytes
+    fingerprint: bytes
+
+    def require_same_body(self, claimed: Claimed) -> None:
+        """Raises: IdempotencyKeyReused."""
+        if claimed.fingerprint != self.fingerprint:
+            raise IdempotencyKeyReused("this Idempotency-Key was used with another body")
+
+    def at(self, place: int) -> Claim:
+        """The claim of the entry at `place` of a batch that was sent under one key."""
+        return Claim(sha256(self.claim + place.to_bytes(4, "big")).digest(), self.fingerprint)
+
+
+def claim_of(keyring: Keyring, principal: str, method: str, path: str, key: str, body: bytes) -> Claim:
+    """Raises: FieldInvalid for a key that is empty, too long or not printable ASCII."""
+    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
+        raise FieldInvalid(f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} printable ASCII characters")
+    parts = (principal, method, path, key)
+    claim = sha256(b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)).digest()
+    return Claim(claim, keyring.fingerprint(body))

@@ -1,0 +1,23 @@
+"""SQL of tokens and flags."""
+
+from __future__ import annotations
+
+TOKEN = """
+select name, scopes, nodes, extract(epoch from expires_at)::float8
+from precedent.api_tokens
+where token_hash = %s and revoked_at is null and (expires_at is null or expires_at > now())
+"""
+
+INSERT_TOKEN = """
+insert into precedent.api_tokens (id, name, token_hash, scopes, nodes, expires_at)
+values (%s, %s, %s, %s, %s, now() + %s * interval '1 day')
+"""
+
+REVOKE_TOKEN = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null"
+
+LIST_TOKENS = "select name, scopes, nodes, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"
+
+FLAGS = """
+select node, action, enabled, max_level, reason, updated_at, updated_by
+from precedent.node_flags where chain_id = %s order by node, action
+"""

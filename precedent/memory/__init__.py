@@ -1,0 +1,1 @@
+"""What is known: features of entities as of a moment, and the encoder that finds similar cases. Read, never authority."""
