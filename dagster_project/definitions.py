@@ -1,0 +1,14 @@
+"""All definitions, merged. Loading them reads settings and files; it touches neither network nor database."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.defs import ledger, warehouse
+
+defs = dg.Definitions.merge(
+    ledger.defs,
+    warehouse.defs,
+    # Steps are seconds long: a process for each would pay several seconds of imports.
+    dg.Definitions(executor=dg.in_process_executor),
+)

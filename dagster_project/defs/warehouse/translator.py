@@ -1,0 +1,37 @@
+"""How dbt's names become Dagster's: one name a model, sources are the ledger's assets, only marts have days."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtProject
+
+GROUP = "warehouse"
+
+# Days are UTC, as in dbt, where the oldest log that ships begins on 2011-09-30. A day costs nothing until it is computed.
+FIRST_DAY = os.environ.get("PRECEDENT_PIPELINE_START") or "2011-09-01"
+daily = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC")
+
+# The schedule computes a day each morning: a day and a bit without one is late.
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=30), warn_window=timedelta(hours=26))
+
+
+class PrecedentTranslator(DagsterDbtTranslator):
+    """Views and intermediates follow the ledger's prefix and have no partitions; marts have one a day."""
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        properties = self.get_resource_props(manifest, unique_id)
+        spec = spec.replace_attributes(key=dg.AssetKey(properties["name"]))
+        if properties["resource_type"] != "model":
+            return spec
+        is_mart = "marts" in properties["fqn"]
+        return spec.replace_attributes(
+            group_name=GROUP,
+            partitions_def=daily if is_mart else None,
+            freshness_policy=FRESH if is_mart else None,
+        )
