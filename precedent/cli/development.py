@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from precedent.cli.secrets import DEVELOPMENT_TOKEN, INTERNAL_TOKEN, read_secret, write_secret
 from precedent.clock import Clock
+from precedent.db.engine import API, connect
+from precedent.guard.access import SCOPES, create_token, is_valid_token
+from precedent.guard.flags import MAX_LEVEL, set_flag
+from precedent.guard.store import FLAGS
+from precedent.ledger.store import chain_id_of
+from precedent.policy.registry import publish_folder
 from precedent.settings import Settings, project_root
 
 PRINCIPAL = "development"
@@ -24,23 +30,25 @@ def internal_token(settings: Settings, clock: Clock) -> str:
 
 def development_token(settings: Settings, url: str) -> str:
     """The token of home/dev-token with every scope; a new one where the file is gone or the database no longer knows it."""
-    from precedent.guard import access
-
     path = settings.home_dir / DEVELOPMENT_TOKEN
     token = read_secret(path)
-    if token is None or not access.is_valid(url, token):
-        token = access.create_token(url, PRINCIPAL, access.SCOPES)
+    if token is None or not is_valid_token(url, token):
+        token = create_token(url, PRINCIPAL, sorted(SCOPES))
         write_secret(path, token)
     return token
 
 
 def publish_policies(settings: Settings, url: str) -> list[str]:
-    """Publish and activate policies/; what was new, as refs. An action whose policy is new and that has no flag yet is enabled."""
-    from precedent.guard import flags
-    from precedent.policy import registry
+    """Publish and activate policies/, and enable each of their actions that has no flag; what was done, line by line.
 
-    published = registry.publish_folder(url, settings, project_root() / "policies", PRINCIPAL, activate=True)
-    for item in published:
-        for action in item.actions:
-            flags.set_flag(url, settings, item.node, action, True, 3, REASON, PRINCIPAL)
-    return [item.ref for item in published]
+    An action that someone disabled has a flag, and stays disabled.
+    """
+    published = publish_folder(url, settings, project_root() / "policies", PRINCIPAL, activate=True)
+    done = [f"published {one.ref}" for one in published if one.is_new]
+    with connect(url, API) as connection:
+        chain_id = chain_id_of(connection, settings.chain)
+        flagged = {(node, action) for node, action, *_ in connection.execute(FLAGS, (chain_id,))}
+    for node, action in sorted({(one.node, action) for one in published for action in one.actions} - flagged):
+        set_flag(url, settings, node, action, True, MAX_LEVEL, REASON, PRINCIPAL)
+        done.append(f"enabled {node}/{action}")
+    return done

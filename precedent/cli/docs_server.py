@@ -49,6 +49,16 @@ class Handler(SimpleHTTPRequestHandler):
             self.wfile.write(PATIENCE)
 
 
+class Server(ThreadingHTTPServer):
+    """Serves each request in a thread; a reader who went away is not worth a line."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # as it came
+
+
 def fingerprint(project: Path) -> str:
     """Digest of every source file of a dbt project, its name and its content."""
     digest = hashlib.sha256()
@@ -96,8 +106,7 @@ def main(port: int, folder: Path, project: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     made_from = fingerprint(project)
     generation = None if is_current(folder, project) else start_generating(folder, project)
-    with ThreadingHTTPServer(("127.0.0.1", port), lambda *given: Handler(*given, directory=str(folder))) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", port), lambda *given: Handler(*given, directory=str(folder))) as server:
         server.timeout = 0.5
         while True:
             server.handle_request()

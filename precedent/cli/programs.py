@@ -29,7 +29,7 @@ telemetry:
   enabled: false
 """
 
-HEALTH_QUERY = "{ instance { daemonHealth { allDaemonStatuses { required healthy } } } }"
+HEALTH_QUERY = "{ instance { daemonHealth { allDaemonStatuses { required healthy lastHeartbeatTime } } } }"
 
 
 def postgres_program(command: ServerCommand) -> Program:
@@ -59,8 +59,8 @@ def api_program(settings: Settings, environment: dict[str, str], *, with_reload:
     )
 
 
-def dagster_programs(settings: Settings, environment: dict[str, str]) -> tuple[Program, Program]:
-    """Webserver and daemon, on loopback, both over `workspace.yaml`."""
+def dagster_programs(settings: Settings, environment: dict[str, str], began_us: int) -> tuple[Program, Program]:
+    """Webserver and daemon, on loopback, both over `workspace.yaml`; `began_us` tells the daemon's beats from those of an earlier run."""
     workspace = ("-w", str(project_root() / "workspace.yaml"))
     port = str(settings.dagster_port)
     own_url = f"http://127.0.0.1:{port}"
@@ -76,7 +76,7 @@ def dagster_programs(settings: Settings, environment: dict[str, str]) -> tuple[P
         argv=(beside_python("dagster-daemon"), "run", *workspace),
         environment=environment,
         folder=project_root(),
-        is_ready=lambda: is_daemon_healthy(own_url),
+        is_ready=lambda: is_daemon_healthy(own_url, began_us),
     )
     return webserver, daemon
 
@@ -123,14 +123,17 @@ def write_dagster_home(home: Path) -> None:
     (home / "dagster" / "dagster.yaml").write_text(DAGSTER_YAML)
 
 
-def is_daemon_healthy(webserver_url: str) -> bool:
-    """Whether each required daemon beats, as the webserver sees it: asking the daemon's own command costs seconds of imports."""
+def is_daemon_healthy(webserver_url: str, began_us: int) -> bool:
+    """Whether each required daemon has beaten since `began_us`, as the webserver sees it.
+
+    Asking the daemon's own command costs seconds of imports.
+    """
     parts = urlsplit(webserver_url)
     connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=2.0)
     try:
         connection.request("POST", "/graphql", json.dumps({"query": HEALTH_QUERY}), {"Content-Type": "application/json"})
         statuses = json.loads(connection.getresponse().read())["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
-        return all(status["healthy"] for status in statuses if status["required"])
+        return all(status["healthy"] and status["lastHeartbeatTime"] * 1e6 >= began_us for status in statuses if status["required"])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False
     finally:

@@ -82,11 +82,11 @@ class Session:
         self.supervisor.add(programs.api_program(settings, self.environment, with_reload=choice.has_reload))
         if settings.mode == "development":
             self.token = development.development_token(settings, url)
-            for ref in development.publish_policies(settings, url):
-                tell(f"published {ref}")
+            for line in development.publish_policies(settings, url):
+                tell(line)
         if choice.has_dagster:
             programs.write_dagster_home(settings.home_dir)
-            for program in programs.dagster_programs(settings, self.environment):
+            for program in programs.dagster_programs(settings, self.environment, self.clock.now_us()):
                 self.supervisor.add(program)
         if choice.has_docs:
             self.supervisor.add(programs.docs_program(settings, self.environment))

@@ -160,7 +160,9 @@ def answers(url: str, timeout_seconds: float = 1.0) -> bool:
     connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_seconds)
     try:
         connection.request("GET", parts.path or "/")
-        return 200 <= connection.getresponse().status < 300
+        answer = connection.getresponse()
+        answer.read()
+        return 200 <= answer.status < 300
     except (OSError, http.client.HTTPException):
         return False
     finally:
