@@ -21,9 +21,6 @@ SECRET = "[secret]"  # noqa: S105
 
 SECRET_NAMES = frozenset({"authorization", "cookie", "set_cookie", "password", "secret", "token", "api_key", "x_internal_token"})
 
-# Nothing below is without one of these. Most values of a log line are: it costs 10 µs with this look ahead and 23 without.
-_MAY_HOLD = re.compile(r"[@:\d]")
-
 # Every pattern begins only where a word begins and repeats without overlap, so that hostile text costs linear time.
 _EMAIL = re.compile(r"(?<![\w.+%'-])[\w.+%'-]+@(?:[\w-]+\.)+[^\W\d_][\w-]*[^\W_]")
 _IBAN = re.compile(r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}", re.IGNORECASE)
@@ -66,8 +63,6 @@ _IBAN_LENGTHS = {country: length for length, countries in _IBAN_COUNTRIES.items(
 def redact_text(text: str) -> str:
     """The text with every personal value it recognises replaced by its kind: `[e-mail]`, `[iban]`, `[card]`, `[ip]`, `[phone]`."""
     try:
-        if not _MAY_HOLD.search(text):
-            return text
         for pattern, replace in _RECOGNISERS:
             text = pattern.sub(replace, text)
     except Exception:
@@ -81,7 +76,7 @@ def redact_fields(fields: Mapping[str, Any], personal_names: Collection[str]) ->
 
 
 def redact_event(logger: Any, name: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor of structlog: values under a secret's name are dropped, all text is redacted.
+    """A processor of structlog: values under a secret's name are dropped, all text is redacted. Cost: some 20 µs a line.
 
     Its place is after tracebacks became text and before the renderer.
     """
