@@ -7,10 +7,10 @@ profile orjson with sorted keys writes the bytes of RFC 8785 (checked against th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 import re
-from json.decoder import scanstring  # type: ignore[attr-defined]
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 import orjson
@@ -45,7 +45,9 @@ def is_canonical(stored: bytes) -> bool:
         value = orjson.loads(stored)
         # Walking the value costs twice as much as parsing it. An object in plain ASCII without escapes has printable keys, and
         # without a fraction or an exponent after a number's place no float: then the bytes alone tell.
-        if not (stored[:1] == b"{" and stored.isascii() and b"\\" not in stored and b"\x7f" not in stored and not _MAYBE_FLOAT.search(stored)):
+        if not (
+            stored[:1] == b"{" and stored.isascii() and b"\\" not in stored and b"\x7f" not in stored and not _MAYBE_FLOAT.search(stored)
+        ):
             _require_canonical(value)
         return orjson.dumps(value, option=_OPTIONS) == stored
     except (orjson.JSONDecodeError, orjson.JSONEncodeError, NotCanonical, RecursionError):

@@ -1,10 +1,10 @@
 """What an entry is, byte by byte: sections, commitments, body root, envelope, leaf. Pure; the SQL of the append does the same.
 
-    envelope v1 (114 bytes, big-endian) =
-      u8 version=1 | u8 kind | chain_id[16] | u64 seq | u64 recorded_at_us | entry_id[16] | prev_leaf[32] | body_root[32]
-    leaf      = SHA256(0x00 || envelope)                                                      RFC 6962, section 2.1
-    body_root = SHA256(0x10 || u8 n || commit_1 … commit_n)           ascending section ids, absent ones omitted
-    commit_i  = SHA256(0x11 || u8 section_id || salt[32] || stored bytes)
+envelope v1 (114 bytes, big-endian) =
+  u8 version=1 | u8 kind | chain_id[16] | u64 seq | u64 recorded_at_us | entry_id[16] | prev_leaf[32] | body_root[32]
+leaf      = SHA256(0x00 || envelope)                                                      RFC 6962, section 2.1
+body_root = SHA256(0x10 || u8 n || commit_1 … commit_n)           ascending section ids, absent ones omitted
+commit_i  = SHA256(0x11 || u8 section_id || salt[32] || stored bytes)
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Envelope:
         return cls(kind, UUID(bytes=chain_id), seq, at_us, UUID(bytes=entry_id), prev_leaf, body_root)
 
     def pack(self) -> bytes:
-        return ENVELOPE.pack(1, self.kind, self.chain_id.bytes, self.seq, self.recorded_at_us, self.entry_id.bytes, self.prev_leaf, self.body_root)
+        return ENVELOPE.pack(
+            1, self.kind, self.chain_id.bytes, self.seq, self.recorded_at_us, self.entry_id.bytes, self.prev_leaf, self.body_root
+        )
 
 
 def leaf_of(envelope: bytes) -> bytes:

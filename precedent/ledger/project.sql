@@ -107,11 +107,15 @@ from (values ('review.opened', c -> 'result' ->> 'review_to', (c -> 'result' -> 
 where x.wanted
 $$;
 
-create or replace function precedent.open_review(p_chain uuid, p_at timestamptz, p_id uuid, c jsonb) returns void language sql as $$
-insert into precedent.reviews (chain_id, decision_id, node, action, status, assigned_to, due_at, on_timeout, opened_at)
+-- Imported decisions are history: nobody is asked to review them.
+create or replace function precedent.review_row(
+    p_chain uuid, p_at timestamptz, p_id uuid, c jsonb
+) returns setof precedent.reviews language sql stable rows 1 as $$
 select p_chain, p_id, c ->> 'node', c ->> 'action', 'open', r ->> 'review_to',
-       p_at + (r ->> 'within_seconds')::bigint * interval '1 second', r ->> 'on_timeout', p_at
+       p_at + (r ->> 'within_seconds')::bigint * interval '1 second', r ->> 'on_timeout', p_at,
+       null::timestamptz, null::text, null::text, null::text
 from (select c -> 'result' as r) x
+where (r -> 'requires_human')::boolean and c -> 'call' ->> 'as_of' is null
 $$;
 
 -- Entries in order of seq, arrays of one length. `p_live` is false in a rebuild, which must not send anything again.
@@ -152,13 +156,11 @@ begin
                 where b.kind = 2
                 offset 0
             ) j
-            -- Imported decisions are history: nobody is asked to review them, and nobody is told.
+            -- Nobody is told of what was imported either.
             where j.core -> 'call' ->> 'as_of' is null
               and ((j.core -> 'result' -> 'requires_human')::boolean or j.core -> 'result' ->> 'notify' is not null)
         loop
-            if (v_row.core -> 'result' -> 'requires_human')::boolean then
-                perform precedent.open_review(p_chain, v_row.at, v_row.id, v_row.core);
-            end if;
+            insert into precedent.reviews select * from precedent.review_row(p_chain, v_row.at, v_row.id, v_row.core);
             if p_live then
                 perform precedent.enqueue(p_chain, v_row.at, v_row.id, v_row.core);
             end if;

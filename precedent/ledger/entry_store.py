@@ -1,0 +1,71 @@
+"""SQL that reads stored entries for verification: a stream in order of seq, as the bytes that stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+from precedent.ledger.entry import ENVELOPE, ENVELOPE_BYTES, leaf_of
+from precedent.ledger.segment import Before, StoredEntry, StoredSections
+
+_ENTRIES = sql.SQL("""
+copy (
+    select e.seq, uuid_send(e.entry_id), e.envelope, e.leaf, e.commits,
+           s.section_ids, s.salts, s.stored, p.section_ids, p.salts, p.stored
+    from ledger.entry e
+    left join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
+    left join ledger.section p on p.chain_id = e.chain_id and p.seq = e.seq and p.is_personal
+    where e.chain_id = {chain} and e.seq between {first} and {last}
+    order by e.seq
+) to stdout (format binary)
+""")
+_TYPES = ["int8", "bytea", "bytea", "bytea", "bytea", "int2[]", "bytea[]", "bytea[]", "int2[]", "bytea[]", "bytea[]"]
+
+
+def read_head(connection: psycopg.Connection, chain_id: UUID) -> tuple[int, bytes] | None:
+    """(seq, stored leaf) of the last entry."""
+    return connection.execute("select seq, leaf from ledger.entry where chain_id = %s order by seq desc limit 1", (chain_id,)).fetchone()
+
+
+def first_seq_from(connection: psycopg.Connection, chain_id: UUID, seq: int) -> int:
+    """The seq of the first entry at `seq` or after it; `seq` where there is none."""
+    row = connection.execute(
+        "select seq from ledger.entry where chain_id = %s and seq >= %s order by seq limit 1", (chain_id, seq)
+    ).fetchone()
+    return int(row[0]) if row else seq
+
+
+def read_entries(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> Iterator[StoredEntry]:
+    """The entries `first` … `last` that exist, in order of seq, one in memory at a time."""
+    # Sorting a segment's bodies would spill them to disk; by the keys' indexes they come in order.
+    connection.execute("set local enable_sort = off")
+    connection.execute("set local enable_hashjoin = off")
+    query = _ENTRIES.format(chain=sql.Literal(chain_id), first=sql.Literal(first), last=sql.Literal(last))
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        copy.set_types(_TYPES)
+        for seq, entry_id, envelope, leaf, commits, ids, salts, stored, own_ids, own_salts, own_stored in copy.rows():
+            plain = None if ids is None else StoredSections(ids, salts, stored)
+            personal = None if own_ids is None else StoredSections(own_ids, own_salts, own_stored)
+            yield StoredEntry(seq, entry_id, envelope, leaf, commits, plain, personal)
+    connection.execute("reset enable_sort")
+    connection.execute("reset enable_hashjoin")
+
+
+def before_at(connection: psycopg.Connection, chain_id: UUID, seq: int) -> Before | None:
+    """What the entry after `seq` must continue; None where the one at `seq` is missing or no witness."""
+    row = connection.execute("select envelope, leaf from ledger.entry where chain_id = %s and seq = %s", (chain_id, seq)).fetchone()
+    if row is None or len(row[0]) != ENVELOPE_BYTES:
+        return None
+    _, _, chain_bytes, own_seq, at_us, *_ = ENVELOPE.unpack(row[0])
+    return Before(row[1], leaf_of(row[0]), at_us) if (own_seq, chain_bytes) == (seq, chain_id.bytes) else None
+
+
+def prev_leaf_at(connection: psycopg.Connection, chain_id: UUID, seq: int) -> bytes | None:
+    """The leaf that the entry at `seq` continues, as its envelope says; None where there is none."""
+    row = connection.execute(
+        "select substr(envelope, 51, 32) from ledger.entry where chain_id = %s and seq = %s", (chain_id, seq)
+    ).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,265 @@
+"""SQL that compares the projections with what the entries say, through the row functions that the append itself uses.
+
+Two kinds: what is a row per entry (events, decisions, reviews) is compared a segment at a time; what is a state or counts
+over all entries (outcomes' revisions, statistics, policies, flags, the epoch) is compared once, in one statement each.
+`damaged` are the seqs of entries that failed by their bytes: nothing is concluded from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from precedent.ledger.entry import Kind
+
+# The core and the facts of entries, parsed once: without the fence each column of a row function would parse them again.
+_PARSED = """
+select e.seq, e.entry_id as id, ledger.instant(ledger.u64_at(e.envelope, 26)) as at, substr(e.envelope, 51, 32) as prev, e.leaf,
+       convert_from(s.stored[array_position(s.section_ids, 1::smallint)], 'UTF8')::jsonb as core,
+       convert_from(s.stored[array_position(s.section_ids, 2::smallint)], 'UTF8')::jsonb as facts,
+       convert_from(s.stored[array_position(s.section_ids, 4::smallint)], 'UTF8')::jsonb as memory
+from ledger.entry e join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
+where e.chain_id = %(chain)s and e.seq <> all (%(damaged)s::bigint[]) and {which}
+offset 0
+"""
+_IN_SEGMENT = "e.seq between %(first)s and %(last)s and get_byte(e.envelope, 1) = {kind}"
+
+EVENTS = "select r.* from j cross join lateral precedent.event_row(%(chain)s, j.seq, j.at, j.id, j.core, j.facts) r"
+DECISIONS = """
+select r.* from j cross join lateral
+    precedent.decision_row(%(chain)s, j.seq, j.at, j.id, j.prev, j.leaf, j.core, j.facts, j.memory) r
+"""
+REVIEWS = "select r.* from j cross join lateral precedent.review_row(%(chain)s, j.at, j.id, j.core) r"
+# A cheap look at the bytes before anything is parsed: in canonical JSON the key stands in this one way.
+_MAY_OPEN_REVIEW = """ and position('"requires_human":true'::bytea in s.stored[1]) > 0"""
+
+OUTCOMES = """
+select r.* from (select *, (row_number() over (partition by core ->> 'decision_id' order by seq))::integer as revision from j) j
+cross join lateral precedent.outcome_row(%(chain)s, j.seq, j.at, j.id, j.core, j.facts, j.revision) r
+"""
+
+# What each outcome adds: its own reward, less that of the revision before; both only where they count.
+STATISTICS = """
+select %(chain)s::uuid as chain_id, experiment, variant, (1 + sum(sign * reward))::numeric(20, 6) as alpha,
+       (1 + sum(sign * (1 - reward)))::numeric(20, 6) as beta, max(at) as updated_at
+from (
+    select j.at, j.core ->> 'experiment' as experiment, j.core ->> 'policy' as variant,
+           case when r.counted then r.reward end as own,
+           lag(case when r.counted then r.reward end) over (partition by r.decision_id order by r.seq) as earlier
+    from j cross join lateral precedent.outcome_row(%(chain)s, j.seq, j.at, j.id, j.core, j.facts, 1) r
+) o cross join lateral (values (1, o.own), (-1, o.earlier)) x (sign, reward)
+where x.reward is not null
+group by experiment, variant
+"""
+
+# A version's last own word decides; a later activation of another version of the name supersedes an active one.
+POLICIES = """
+select %(chain)s::uuid as chain_id, p.core ->> 'name' as name, p.core ->> 'version' as version, p.core ->> 'node' as node,
+       p.core ->> 'digest' as digest, p.facts ->> 'source_text' as source, p.facts -> 'document' as document,
+       case when w.seq > coalesce(a.seq, -1) then 'withdrawn' when a.seq is null then 'published'
+            when exists (select 1 from j o where o.core ->> 'op' = 'activate' and o.core ->> 'name' = p.core ->> 'name' and o.seq > a.seq)
+            then 'superseded' else 'active' end as status,
+       p.at as created_at, p.core ->> 'principal' as created_by, a.at as activated_at, p.id as entry_id, p.seq
+from j p
+left join lateral (select seq, at from j a where a.core ->> 'op' = 'activate' and a.core ->> 'name' = p.core ->> 'name'
+                   and a.core ->> 'version' = p.core ->> 'version' order by seq desc limit 1) a on true
+left join lateral (select seq from j w where w.core ->> 'op' = 'withdraw' and w.core ->> 'name' = p.core ->> 'name'
+                   and w.core ->> 'version' = p.core ->> 'version' order by seq desc limit 1) w on true
+where p.core ->> 'op' = 'publish'
+"""
+
+FLAGS = """
+select distinct on (core ->> 'node', core ->> 'action') %(chain)s::uuid as chain_id, core ->> 'node' as node, core ->> 'action' as action,
+       (core -> 'enabled')::boolean as enabled, (core -> 'max_level')::smallint as max_level, core ->> 'reason' as reason,
+       at as updated_at, core ->> 'principal' as updated_by
+from j
+order by core ->> 'node', core ->> 'action', seq desc
+"""
+EPOCH = "select %(chain)s::uuid as chain_id, max(seq) + 1 as epoch from j having max(seq) is not null"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row that is not as the entries say; `expected` or `found` is None where one side has no row. `total` counts them all."""
+
+    table: str
+    expected: dict[str, Any] | None
+    found: dict[str, Any] | None
+    total: int
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that differ."""
+        if self.expected is None or self.found is None:
+            return []
+        return [name for name, value in self.expected.items() if self.found[name] != value]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A table, its key beside the chain, and the query of its rows over the parsed entries `j` that are chosen by `which`."""
+
+    table: str
+    key: tuple[str, ...]
+    rows: str
+    which: str
+
+
+def _per_entry(table: str, key: str, rows: str, kind: Kind, more: str = "") -> Projection:
+    return Projection(table, (key,), rows, _IN_SEGMENT.format(kind=int(kind)) + more)
+
+
+PER_ENTRY = (
+    _per_entry("events", "id", EVENTS, Kind.EVENT),
+    _per_entry("decisions", "id", DECISIONS, Kind.DECISION),
+    _per_entry("reviews", "decision_id", REVIEWS, Kind.DECISION, _MAY_OPEN_REVIEW),
+)
+
+# Policy and flag entries are few, and the scan of the entries has told where they stand: no second pass over all entries.
+_CONTROL = "(e.seq = any (%(control)s::bigint[]) or e.seq > %(head)s) and get_byte(e.envelope, 1) in ({kinds})"
+_OUTCOME = "get_byte(e.envelope, 1) = 4"
+OVER_ALL = (
+    Projection("outcomes", ("id",), OUTCOMES, _OUTCOME),
+    Projection("policy_variants_stats", ("experiment", "variant"), STATISTICS, _OUTCOME),
+    Projection("policy_versions", ("name", "version"), POLICIES, _CONTROL.format(kinds=5)),
+    Projection("node_flags", ("node", "action"), FLAGS, _CONTROL.format(kinds=6)),
+    Projection("control_epoch", (), EPOCH, _CONTROL.format(kinds="5, 6")),
+)
+
+TABLES = tuple(projection.table for projection in (*PER_ENTRY, *OVER_ALL))
+_WITH_SEQ = frozenset({"outcomes", "policy_versions"})
+
+_COMPARE = """
+with j as materialized ({parsed}), expected as ({rows})
+select to_jsonb(x), to_jsonb(f), count(*) over ()
+from expected x {join} join {found} f on f.chain_id = x.chain_id{on}
+where x is distinct from f{but}
+limit 100
+"""
+
+_EXTRA = """
+select null, to_jsonb(f), count(*) over ()
+from precedent.{table} f
+where f.chain_id = %(chain)s and f.seq >= %(from)s and f.seq < %(to)s
+  and not exists (select 1 from ledger.entry e where e.chain_id = f.chain_id and e.entry_id = f.id
+                  and (get_byte(e.envelope, 1) = {kind} or e.seq = any (%(damaged)s::bigint[])))
+limit 100
+"""
+
+_EXTRA_REVIEWS = """
+select null, to_jsonb(f), count(*) over ()
+from precedent.reviews f
+where f.chain_id = %(chain)s and not exists (
+    select 1 from ledger.entry e join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
+    where e.chain_id = f.chain_id and e.entry_id = f.decision_id
+      and (e.seq = any (%(damaged)s::bigint[])
+           or (get_byte(e.envelope, 1) = 2 and position('"requires_human":true'::bytea in s.stored[1]) > 0
+               and convert_from(s.stored[1], 'UTF8')::jsonb -> 'call' ->> 'as_of' is null)))
+limit 100
+"""
+
+
+def count_rows(connection: psycopg.Connection, chain_id: UUID) -> int:
+    """How many rows of the chain all projections have."""
+    counts = " + ".join(f"(select count(*) from precedent.{table} where chain_id = %(chain)s)" for table in TABLES)
+    row = connection.execute(f"select {counts}".encode(), {"chain": chain_id}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def compare_segment(
+    connection: psycopg.Connection, projection: Projection, chain_id: UUID, first: int, last: int, damaged: Sequence[int]
+) -> list[Difference]:
+    """Rows that the entries `first` … `last` should have in a projection and that are wrong or missing there."""
+    parameters = {"chain": chain_id, "first": first, "last": last, "damaged": list(damaged)}
+    return _differences(connection, projection.table, _compare(projection, "left", f"precedent.{projection.table}"), parameters)
+
+
+def find_extra(
+    connection: psycopg.Connection, table: str, chain_id: UUID, from_seq: int, to_seq: int, damaged: Sequence[int]
+) -> list[Difference]:
+    """Rows of `events` or `decisions` whose seq says `from_seq` … below `to_seq`, that no entry of their kind accounts for."""
+    kind = {"events": Kind.EVENT, "decisions": Kind.DECISION}[table]
+    parameters = {"chain": chain_id, "from": from_seq, "to": to_seq, "damaged": list(damaged)}
+    return _differences(connection, table, _EXTRA.format(table=table, kind=int(kind)), parameters)
+
+
+def find_extra_reviews(connection: psycopg.Connection, chain_id: UUID, damaged: Sequence[int]) -> list[Difference]:
+    """Reviews that no decision asked for."""
+    return _differences(connection, "reviews", _EXTRA_REVIEWS, {"chain": chain_id, "damaged": list(damaged)})
+
+
+def compare_all(
+    connection: psycopg.Connection, projection: Projection, chain_id: UUID, head: int, control: Sequence[int], damaged: Sequence[int]
+) -> list[Difference]:
+    """Rows of a whole projection that are wrong, missing or extra."""
+    found = f"(select * from precedent.{projection.table} where chain_id = %(chain)s)"
+    parameters = {"chain": chain_id, "head": head, "control": list(control), "damaged": list(damaged)}
+    return _differences(connection, projection.table, _compare(projection, "full", found), parameters)
+
+
+def _compare(projection: Projection, join: str, found: str) -> str:
+    on = "".join(f" and f.{column} = x.{column}" for column in projection.key)
+    parsed = _PARSED.format(which=projection.which)
+    # What a damaged entry left behind is not extra: the entry was left out of what is expected.
+    but = " and (x.chain_id is not null or f.seq <> all (%(damaged)s::bigint[]))" if projection.table in _WITH_SEQ else ""
+    return _COMPARE.format(parsed=parsed, rows=projection.rows, join=join, found=found, on=on, but=but)
+
+
+def _differences(connection: psycopg.Connection, table: str, query: str, parameters: dict[str, Any]) -> list[Difference]:
+    return [Difference(table, *row) for row in connection.execute(query.encode(), parameters)]
+
+
+_CHAINS = """
+with recursive c as (
+    (select chain_id from {table} order by chain_id limit 1)
+    union all
+    select (select t.chain_id from {table} t where t.chain_id > c.chain_id order by t.chain_id limit 1) from c where c.chain_id is not null
+)
+select chain_id from c where chain_id is not null and not exists (select 1 from ledger.chain where id = c.chain_id)
+"""
+CHAINED = (
+    "ledger.entry",
+    "ledger.section",
+    "ledger.subject_key",
+    "precedent.subjects",
+    *(f"precedent.{table}" for table in TABLES),
+)
+
+
+def stray_chains(connection: psycopg.Connection) -> Iterator[tuple[str, UUID]]:
+    """(table, chain id) of rows that stand under a chain which does not exist; a few look-ups in an index each."""
+    for table in CHAINED:
+        for (chain_id,) in connection.execute(_CHAINS.format(table=table).encode()):
+            yield table, chain_id
+
+
+_STRAY_SECTIONS = """
+select s.seq, s.is_personal, count(*) over () from ledger.section s
+where s.chain_id = %(chain)s and s.seq >= %(from)s and s.seq < %(to)s
+  and not exists (select 1 from ledger.entry e where e.chain_id = s.chain_id and e.seq = s.seq)
+limit 100
+"""
+
+
+def stray_sections(connection: psycopg.Connection, chain_id: UUID, from_seq: int, to_seq: int) -> list[tuple[int, bool, int]]:
+    """(seq, is_personal, total) of sections without an entry."""
+    return connection.execute(_STRAY_SECTIONS, {"chain": chain_id, "from": from_seq, "to": to_seq}).fetchall()
+
+
+# Both are written in one statement's transaction and deleted in one: either alone is a sign of another hand.
+_STRAY_SUBJECTS = """
+select coalesce(s.subject_id, k.subject_id), s.subject_id is null, count(*) over ()
+from (select subject_id from precedent.subjects where chain_id = %(chain)s) s
+full join (select subject_id from ledger.subject_key where chain_id = %(chain)s) k using (subject_id)
+where s.subject_id is null or k.subject_id is null
+limit 100
+"""
+
+
+def stray_subjects(connection: psycopg.Connection, chain_id: UUID) -> list[tuple[UUID, bool, int]]:
+    """(subject id, whether the mapping is what lacks, total) of subjects with a key alone or a mapping alone."""
+    return connection.execute(_STRAY_SUBJECTS, {"chain": chain_id}).fetchall()

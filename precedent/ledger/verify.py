@@ -1,0 +1,231 @@
+"""Verification of a chain in its database: every stored byte of every entry, then every row that was derived from them.
+
+The entries are checked by `segment.py`, by their bytes alone. The projections are compared with the entries in SQL. Segments of
+65,536 entries are spread over processes, each in one snapshot of its own. The head is read first and nothing beyond it is
+judged, so that this runs beside writers.
+
+Found by no check here: entries cut off at the end together with all that was derived from them, and a rewriting of the last
+entry with its hashes and its projections. Both need a witness outside the database.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import UUID
+
+import psycopg
+
+from precedent.db.engine import connect, with_options
+from precedent.ledger import entry_store, projection_store
+from precedent.ledger.projection_store import Difference
+from precedent.ledger.report import Finding, Report, Tally, Verdict
+from precedent.ledger.segment import GENESIS, Before, SegmentCheck
+from precedent.ledger.store import chain_id_of
+
+SEGMENT_ENTRIES = 65_536
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+# Beyond this the record is a ruin, and what was derived from it says nothing more.
+MAX_DAMAGED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Entries `first` … `last` of a chain. The first and the last span also look at rows beyond both ends."""
+
+    chain_id: UUID
+    first: int
+    last: int
+    is_last: bool
+
+    @property
+    def from_seq(self) -> int:
+        return LOWEST if self.first == 0 else self.first
+
+    @property
+    def to_seq(self) -> int:
+        return HIGHEST if self.is_last else self.last + 1
+
+
+@dataclass(slots=True)
+class Scanned:
+    """What came of one span; `control` are the seqs of its policy and flag entries."""
+
+    span: Span
+    tally: Tally
+    control: array[int] = field(default_factory=lambda: array("q"))
+    damaged: array[int] = field(default_factory=lambda: array("q"))
+    entry_seconds: float = 0.0
+    projection_seconds: float = 0.0
+
+
+def verify_database(
+    url: str,
+    *,
+    chain: str = "main",
+    processes: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """What is wrong with a chain and its projections; `on_progress` hears (entries done, entries in all).
+
+    `url` is that of an administrator or of the owner: it reads every table. `processes` is by default one a core.
+
+    Raises: DatabaseUnavailable; SettingsInvalid where no chain has that name.
+    """
+    started = time.perf_counter()
+    url = with_options(url, default_transaction_read_only="on")
+    with _snapshot(url) as connection:
+        chain_id = chain_id_of(connection, chain)
+        head = entry_store.read_head(connection, chain_id)
+        spans = list(_plan(connection, chain_id, -1 if head is None else head[0]))
+    workers = min(processes or os.cpu_count() or 1, len(spans))
+    tally = Tally()
+    control, damaged = array("q"), array("q")
+    timings = {"entries": 0.0, "projections": 0.0}
+    done = 0
+    results: list[Scanned] = []
+    for scanned in _scan_all(url, spans, workers):
+        results.append(scanned)
+        done += scanned.span.last - scanned.span.first + 1
+        if on_progress:
+            on_progress(done, spans[-1].last + 1)
+    for scanned in sorted(results, key=lambda one: one.span.first):
+        tally.merge(scanned.tally)
+        control += scanned.control
+        damaged += scanned.damaged
+        timings["entries"] += scanned.entry_seconds
+        timings["projections"] += scanned.projection_seconds
+    with _snapshot(url) as connection:
+        began = time.perf_counter()
+        tally.merge(_check_whole(connection, chain_id, -1 if head is None else head[0], control, damaged))
+        timings["projections"] += time.perf_counter() - began
+    counts = {verdict.value: tally.counts[verdict] for verdict in Verdict}
+    size, leaf_hex = (0, "") if head is None else (head[0] + 1, head[1].hex())
+    return Report(chain, size, leaf_hex, counts, tuple(tally.findings), tally.left_out, time.perf_counter() - started, timings)
+
+
+def _snapshot(url: str) -> psycopg.Connection:
+    """A connection whose every statement sees the same."""
+    connection = connect(url)
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    return connection
+
+
+def _plan(connection: psycopg.Connection, chain_id: UUID, head: int) -> Iterator[Span]:
+    """Spans that cover 0 … head. They follow the rows that exist: a seq moved far away makes one wide gap, not a million spans."""
+    if head < 0:
+        yield Span(chain_id, 0, -1, is_last=True)
+    first = 0
+    while first <= head:
+        found = entry_store.first_seq_from(connection, chain_id, first)
+        last = min((max(found, first) // SEGMENT_ENTRIES + 1) * SEGMENT_ENTRIES - 1, head)
+        yield Span(chain_id, first, last, is_last=last == head)
+        first = last + 1
+
+
+def _scan_all(url: str, spans: Sequence[Span], workers: int) -> Iterator[Scanned]:
+    if workers <= 1:
+        yield from map(partial(scan, url), spans)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(scan, url, span) for span in spans]):
+            yield future.result()
+
+
+def scan(url: str, span: Span) -> Scanned:
+    """The checks of one span, in one snapshot. Memory is that of one row; a process of its own may run it."""
+    with _snapshot(url) as connection:
+        began = time.perf_counter()
+        check = SegmentCheck(span.chain_id, span.first, _before(connection, span))
+        for row in entry_store.read_entries(connection, span.chain_id, span.from_seq, span.last):
+            check.feed(row)
+        check.finish(span.last, entry_store.prev_leaf_at(connection, span.chain_id, span.last + 1))
+        for seq, is_personal, total in projection_store.stray_sections(connection, span.chain_id, span.from_seq, span.to_seq):
+            words = f"a {'personal' if is_personal else 'plain'} row without an entry ({total} such rows)"
+            _note(check.tally, Verdict.STRAY, "section", words, seq=seq)
+        entries_done = time.perf_counter()
+        for projection in projection_store.PER_ENTRY:
+            compare = partial(projection_store.compare_segment, connection, projection, span.chain_id, span.first, span.last, check.damaged)
+            _judge(connection, check.tally, projection.table, compare)
+        for table in ("events", "decisions"):
+            find = partial(projection_store.find_extra, connection, table, span.chain_id, span.from_seq, span.to_seq, check.damaged)
+            _judge(connection, check.tally, table, find)
+        ended = time.perf_counter()
+    return Scanned(span, check.tally, check.control, check.damaged, entries_done - began, ended - entries_done)
+
+
+def _before(connection: psycopg.Connection, span: Span) -> Before | None:
+    return GENESIS if span.first == 0 else entry_store.before_at(connection, span.chain_id, span.first - 1)
+
+
+def _check_whole(connection: psycopg.Connection, chain_id: UUID, head: int, control: Sequence[int], damaged: Sequence[int]) -> Tally:
+    """What can only be seen over all entries, and what stands where nothing should."""
+    tally = Tally()
+    if len(damaged) > MAX_DAMAGED:
+        _note(tally, Verdict.PROJECTION_WRONG, "projections", f"not compared: {len(damaged)} entries are damaged")
+        return tally
+    for projection in projection_store.OVER_ALL:
+        compare = partial(projection_store.compare_all, connection, projection, chain_id, head, control, damaged)
+        _judge(connection, tally, projection.table, compare)
+    _judge(connection, tally, "reviews", partial(projection_store.find_extra_reviews, connection, chain_id, damaged))
+    for table, stray in projection_store.stray_chains(connection):
+        _note(tally, Verdict.STRAY, f"{table}.chain_id", f"rows of a chain that does not exist: {stray}")
+    for subject_id, is_key, _ in projection_store.stray_subjects(connection, chain_id):
+        where, lacking = ("subject_key", "mapping") if is_key else ("subjects", "key")
+        _note(tally, Verdict.STRAY, f"{where}.subject_id", f"subject {subject_id} has no {lacking}")
+    tally.count(Verdict.PROJECTION_CHECKED, projection_store.count_rows(connection, chain_id))
+    return tally
+
+
+def _note(tally: Tally, verdict: Verdict, where: str, words: str, *, seq: int | None = None) -> None:
+    tally.count(verdict)
+    tally.add(Finding(verdict, seq, None, where, words))
+
+
+def _judge(connection: psycopg.Connection, tally: Tally, table: str, find: Callable[[], list[Difference]]) -> None:
+    """Count and word differences. What the entries say may be no row at all: then that is the finding."""
+    try:
+        with connection.transaction():
+            differences = find()
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.RaiseException) as error:
+        _note(tally, Verdict.PROJECTION_WRONG, table, f"couldn't be compared: {str(error).splitlines()[0]}")
+        return
+    for difference in differences:
+        verdict, findings = _word(difference)
+        tally.count(verdict)
+        for finding in findings:
+            tally.add(finding)
+    if differences and (beyond := differences[0].total - len(differences)) > 0:
+        tally.count(Verdict.PROJECTION_WRONG, beyond)
+        tally.left_out += beyond
+
+
+def _word(difference: Difference) -> tuple[Verdict, list[Finding]]:
+    table = difference.table
+    row = difference.expected or difference.found or {}
+    seq, entry_id = row.get("seq"), row.get("id") or row.get("decision_id") or row.get("entry_id")
+    name = entry_id or " ".join(str(row[key]) for key in ("experiment", "variant", "node", "action") if key in row) or "the chain"
+    if difference.found is None:
+        return Verdict.PROJECTION_MISSING, [
+            Finding(Verdict.PROJECTION_MISSING, seq, entry_id, table, f"the row of {name} is missing, the entries say there is one")
+        ]
+    if difference.expected is None:
+        return Verdict.PROJECTION_EXTRA, [Finding(Verdict.PROJECTION_EXTRA, seq, entry_id, table, f"the row of {name} stands for no entry")]
+    return Verdict.PROJECTION_WRONG, [
+        Finding(
+            Verdict.PROJECTION_WRONG, seq, entry_id, f"{table}.{column}",
+            f"{table}.{column} of {name} is {_shown(difference.found[column])}, the entry says {_shown(difference.expected[column])}",
+        )
+        for column in difference.columns
+    ]  # fmt: skip
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…'"

@@ -1,0 +1,126 @@
+"""Drafts of every kind of entry as the API makes them, and a small ledger with something of everything."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import Any
+
+import psycopg
+
+from precedent.clock import SystemClock, to_instant
+from precedent.ledger.entry import Appended, Draft, Kind, NewSubject, Section, draft_entry
+from precedent.ledger.keyring import Keyring, seal
+from precedent.ledger.store import chain_id_of
+from precedent.ledger.writer import append
+
+CLOCK = SystemClock()
+KEYRING = Keyring(bytes(32), {"epoch-2026-11": bytes(range(32))})
+EXPERIMENT = "finance/approve_discount"
+POLICY = "finance-constitution@1.0.0"
+
+
+def event(number: int = 0, *, as_of: str | None = None, subject: NewSubject | None = None, **options: Any) -> Draft:
+    core = {
+        "type": "DiscountRequested",
+        "actor": "sales",
+        "correlation_id": f"cid-{number}",
+        "source": None,
+        "principal": "test",
+        "subject_id": str(subject.subject_id) if subject else None,
+        "ts": None,
+        "as_of": as_of,
+    }
+    return draft_entry(
+        CLOCK, Kind.EVENT, {Section.CORE: core, Section.FACTS: {"payload_text": f'{{"deal": {number}}}'}}, subject=subject, **options
+    )
+
+
+def personal_event(number: int = 0) -> Draft:
+    """An event of a person who is new here."""
+    data_key, entry_id = os.urandom(32), CLOCK.new_id()
+    subject = NewSubject(uuid.uuid4(), KEYRING.lookup_hash("customer", f"person-{number}"), *KEYRING.wrap(data_key))
+    sealed = seal(data_key, entry_id, b'{"name":"A. Person"}', os.urandom(12))
+    return event(number, subject=subject, personal=sealed, entry_id=entry_id)
+
+
+def decision(number: int = 0, *, verdict: str = "approve", as_of: str | None = None, text: str = "", **options: Any) -> Draft:
+    is_escalated = verdict == "escalate"
+    result = {
+        "verdict": verdict,
+        "level": 0 if is_escalated else 2,
+        "rule": "otherwise" if is_escalated else "band.small",
+        "reasons": [{"code": "ABOVE_LIMITS" if is_escalated else "WITHIN_BAND", "text": text}],
+        "effective": not is_escalated,
+        "requires_human": is_escalated,
+        "review_to": "deal-desk" if is_escalated else None,
+        "within_seconds": 3600 if is_escalated else None,
+        "on_timeout": "deny" if is_escalated else None,
+        "notify": None if is_escalated else "sales",
+    }
+    core = {
+        "node": "finance",
+        "action": "approve_discount",
+        "subject_id": None,
+        "entities": {"customer": f"c-{number}"},
+        "result": result,
+        "derivation": {"policy": POLICY, "policy_digest": "ab" * 32, "variant": "A", "now": "2026-11-22T20:00:00.000000Z"},
+        "call": {"correlation_id": f"cid-{number}", "principal": "test", "event_id": None, "as_of": as_of, "latency_us": 1234 + number},
+    }
+    sections: dict[Section, object] = {
+        Section.CORE: core,
+        Section.FACTS: {"facts": {"deal_value": 1_200_000 + number, "requested_discount_pct": 800}},
+        Section.MEMORY: {"features": {"approvals_30d": number}},
+    }
+    return draft_entry(CLOCK, Kind.DECISION, sections, **options)
+
+
+def outcome(
+    decision_id: uuid.UUID, reward_ppm: int | None, *, counted: bool = True, as_of: str | None = None, policy: str = POLICY
+) -> Draft:
+    core = {
+        "decision_id": str(decision_id),
+        "experiment": EXPERIMENT,
+        "policy": policy,
+        "reward_ppm": reward_ppm,
+        "counted": counted,
+        "observed_at": None,
+        "principal": "test",
+        "as_of": as_of,
+        "correlation_id": "cid",
+    }
+    return draft_entry(CLOCK, Kind.OUTCOME, {Section.CORE: core, Section.FACTS: {"metrics": {"won": True, "margin": 2400}}})
+
+
+def policy(operation: str, version: str, name: str = "finance-constitution") -> Draft:
+    core = {"op": operation, "name": name, "version": version, "node": "finance", "digest": "cd" * 32, "principal": "test"}
+    facts = {"source_text": f"policy: {name}\n", "document": {"name": name, "version": version}} if operation == "publish" else {}
+    return draft_entry(CLOCK, Kind.POLICY, {Section.CORE: core, Section.FACTS: facts})
+
+
+def flag(node: str, action: str, *, enabled: bool = True, max_level: int = 3) -> Draft:
+    core = {"node": node, "action": action, "enabled": enabled, "max_level": max_level, "reason": "a reason", "principal": "test"}
+    return draft_entry(CLOCK, Kind.FLAG, {Section.CORE: core})
+
+
+def append_all(url: str, drafts: list[Draft]) -> list[Appended]:
+    """Append in one transaction; every draft must be taken."""
+    with psycopg.connect(url) as connection:
+        answers = append(connection, chain_id_of(connection, "main"), drafts)
+    assert all(isinstance(answer, Appended) for answer in answers), answers
+    return answers  # type: ignore[return-value]
+
+
+def fill(url: str, count: int = 4) -> list[Appended]:
+    """A ledger with something of everything: policies in each state, flags, people, reviews, corrections, imported history."""
+    past = to_instant(1_325_376_000_000_000)
+    control = [policy("publish", version) for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0")]
+    control += [policy("activate", "1.0.0"), policy("activate", "1.1.0"), policy("withdraw", "1.2.0")]
+    control += [flag("finance", "approve_discount"), flag("*", "*"), flag("finance", "approve_discount", max_level=2)]
+    decisions = [decision(n) for n in range(count)] + [decision(n, verdict="escalate") for n in range(count)]
+    imported = decision(99, verdict="escalate", as_of=past)
+    events = [event(n) for n in range(count)] + [personal_event(n) for n in range(count)] + [event(98, as_of=past)]
+    first, second, third = (draft.entry_id for draft in decisions[:3])
+    outcomes = [outcome(first, 250_000), outcome(second, 1_000_000), outcome(first, 750_000), outcome(third, 500_000, counted=False)]
+    outcomes += [outcome(imported.entry_id, 900_000, counted=False, as_of=past), outcome(second, None)]
+    return [*append_all(url, control), *append_all(url, [*events, *decisions, imported]), *append_all(url, outcomes)]
