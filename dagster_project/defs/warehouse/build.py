@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtProject
+from dagster_dbt.asset_utils import get_updated_cli_invocation_params_for_context
 from packaging.version import Version
 
 from dagster_project.defs.ledger.assets import metadata_of
@@ -36,11 +37,15 @@ def build_models(
     Raises: dagster_dbt.errors.DagsterDbtCliRuntimeError where a model fails.
     """
     manifest: Mapping[str, Any] = json.loads(project.manifest_path.read_text())
+    selected = get_updated_cli_invocation_params_for_context(context, manifest, translator)
     with tempfile.TemporaryDirectory(prefix="precedent-dbt-") as target:
+        environment = _environment(url, project, target)
+        if selected.indirect_selection:
+            environment["DBT_INDIRECT_SELECTION"] = selected.indirect_selection
         # Not DbtCliResource.cli: it asks `dbt --version` each time, which looks for a newer release on the network.
         invocation = DbtCliInvocation.run(
-            args=[str(dbt_executable()), "build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(_variables(heads, days))],
-            env=_environment(url, project, target),
+            args=[*_command(heads, days), *selected.selection_args],
+            env=environment,
             manifest=manifest,
             dagster_dbt_translator=translator,
             project_dir=project.project_dir,
@@ -60,9 +65,10 @@ def build_models(
                     yield event
 
 
-def _variables(heads: list[Head], days: tuple[str, str] | None) -> dict[str, Any]:
+def _command(heads: list[Head], days: tuple[str, str] | None) -> list[str]:
     first, after_last = days or (None, None)
-    return {"ledger_prefix": {str(head.chain_id): head.size for head in heads}, "from_day": first, "to_day": after_last}
+    variables = {"ledger_prefix": {str(head.chain_id): head.size for head in heads}, "from_day": first, "to_day": after_last}
+    return [str(dbt_executable()), "build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)]
 
 
 def _environment(url: str, project: DbtProject, target: str) -> dict[str, str]:
