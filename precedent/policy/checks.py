@@ -25,12 +25,16 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where an expression stands in the document, and what it may read: a scope, and `numbers` as `prefix`.name."""
+    """Where an expression stands in the document, and what it may read: a scope, and `numbers` as `prefix`.name.
+
+    `partial` are numbers that only some bands have.
+    """
 
     path: Path
     scope: Mapping[str, Variable]
     prefix: str
     numbers: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
 
     def number_names(self) -> list[str]:
         return [f"{self.prefix}.{name}" for name in sorted(self.numbers)]
@@ -64,6 +68,8 @@ class Checks:
         for name in root.names():
             if problem := refusal(str(name.value), setting.scope, known):
                 code, message, suggestion = problem
+                if str(name.value).removeprefix(f"{setting.prefix}.") in setting.partial:
+                    message = f"not every band has {name.value}: the reward of some decisions would be missing"
                 self.places.note(setting.path, code, message, suggestion, name.start)
         for term in root.walk():
             if term.op == "()" and term.value == "matches":

@@ -106,9 +106,7 @@ class _ActionCompiler:
         self.checks = Checks(places)
         self.scope = action_scope(action)
         self.environment = environment_of(self.scope)
-        # a reward that read a number which some band lacks would be missing for some decisions
-        shared = set.intersection(*(set(band.numbers) for band in action.bands)) if action.bands else set()
-        self.success = Setting(("actions", action.name, "reward", "success"), reward_scope(action), "band", frozenset(shared))
+        self.success = _reward_setting(action)
 
     def compile(self) -> CompiledAction | None:
         before = len(self.places.problems)
@@ -202,6 +200,14 @@ class _ActionCompiler:
             self.checks.units(self.success, root)
         text = self.action.reward.success
         return self.checks.compiled(self.success, text, text, self.success.environment(), (cel.Type.BOOL, cel.Type.INT))
+
+
+def _reward_setting(action: Action) -> Setting:
+    """What the reward may read: the outcome, and the numbers that every band has."""
+    held = [frozenset(band.numbers) for band in action.bands]
+    shared = frozenset.intersection(*held) if held else frozenset()
+    partial = frozenset().union(*held) - shared
+    return Setting(("actions", action.name, "reward", "success"), reward_scope(action), "band", shared, partial)
 
 
 def _closing(rule: Rule) -> str:

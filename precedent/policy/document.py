@@ -13,6 +13,7 @@ from precedent.errors import PolicyInvalid
 from precedent.policy.contract import read_actions, read_names
 from precedent.policy.markup import Plain, read_markup
 from precedent.policy.model import Action, Document, Fact, Reward, Rule
+from precedent.policy.quantity import LARGEST
 from precedent.policy.structure import check_structure
 
 __all__ = ["Action", "Document", "Fact", "Reward", "Rule", "load_document"]
@@ -57,7 +58,11 @@ def canonicalise(value: Plain) -> Any:
     if isinstance(value, list):
         return [canonicalise(child) for child in value]
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else f"{value.normalize():f}"
+        if value != value.to_integral_value():
+            return f"{value.normalize():f}"
+        value = int(value)
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return str(value)  # beyond canonical JSON; compiling refuses it with its place
     return value
 
 

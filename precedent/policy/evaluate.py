@@ -2,7 +2,8 @@
 
 Order: halted, not enabled, guards, bands, otherwise. A rule holds only where its value `is True`: the library returns
 errors as values, and an error's value is a non-empty, hence truthy, string. A rule that errs escalates at once: neither
-a later guard nor a wider band is asked, so that an error never ends in an approval. Every rule that was asked is in
+a later guard nor a wider band is asked, so that an error never ends in an approval. (`error && false` is false and
+`error || true` is true in CEL, whichever way round: what the erring part would have said doesn't matter.) Every rule that was asked is in
 the trace; those after the deciding one were not.
 
 Authority: an approval uses the level of its band. Whatever doesn't approve uses none, level 0: a guard's denial, a
@@ -216,7 +217,7 @@ def _shortfalls(compiled: CompiledAction, bands: tuple[CompiledRule, ...], value
     """Why narrower bands did not hold, the nearest (widest) first; a policy of 50 bands doesn't give 50 reasons."""
     return tuple(
         Reason(f"NOT_{band.rule.name.upper()}", shortfall(band.rule.name, band.thresholds, values, compiled.scope))
-        for band in bands[: -REASON_LIMIT : -1]
+        for band in bands[:-REASON_LIMIT:-1]
     )
 
 

@@ -16,11 +16,11 @@ DEPTH_LIMIT = 24
 
 METHODS = frozenset({"contains", "endsWith", "matches", "size", "startsWith"})
 _BANNED = {
-    **dict.fromkeys(("all", "exists", "exists_one", "filter", "map"), "comprehensions"),
-    **dict.fromkeys(("timestamp", "duration"), "clocks and time zones"),
-    "has": "presence tests: give the optional fact a default",
-    "double": "doubles",
-    "dyn": "untyped values",
+    **dict.fromkeys(("all", "exists", "exists_one", "filter", "map"), "rules hold no comprehensions"),
+    **dict.fromkeys(("timestamp", "duration"), "rules know no clocks and no time zones, only weekday and local_minute"),
+    "has": "rules don't ask for presence: give the optional fact a default",
+    "double": "rules hold whole numbers only",
+    "dyn": "rules hold no untyped values",
 }
 _TOKEN = re.compile(
     r"""\s*(?:(?P<float>[0-9]*\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)|(?P<int>[0-9]+)(?![A-Za-z0-9_])
@@ -231,7 +231,7 @@ class _Parser:
 
     def call(self, name: _Token, target: tuple[Term, ...], start: int) -> Term:
         if name.text in _BANNED:
-            raise ExpressionRefused("NOT_ALLOWED", f"'{name.text}': no {_BANNED[name.text]} in a rule", name.start)
+            raise ExpressionRefused("NOT_ALLOWED", f"'{name.text}': {_BANNED[name.text]}", name.start)
         if name.text not in METHODS or (not target and name.text != "size"):
             raise ExpressionRefused("NOT_ALLOWED", f"'{name.text}' is no function of rules: {', '.join(sorted(METHODS))} are", name.start)
         self.take("(")

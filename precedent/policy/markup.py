@@ -23,6 +23,7 @@ NUMBER_LIMIT_CHARS = 40
 
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?\Z")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -151,6 +152,8 @@ class _Reader:
 
     def scalar(self, event: Any) -> Scalar:
         text: str = event.value
+        if _CONTROL.search(text):
+            raise self.refuse(event, "CONTROL", "a control character: no database text and no page can hold it")
         if event.style:  # plain is "" in one parser and None in the other
             return text
         if text in _WORDS:

@@ -83,10 +83,10 @@ class Places:
         if node.is_alias or not isinstance(text, str):
             return node.line, node.column
         if node.style == "|":
-            before = text[:offset]
-            row = node.line + 1 + before.count("\n")
-            content = self.lines[row - 1] if row <= len(self.lines) else ""
-            return row, len(content) - len(content.lstrip()) + offset - (before.rfind("\n") + 1) + 1
+            start_of_row = text.rfind("\n", 0, offset) + 1
+            row = node.line + 1 + text.count("\n", 0, offset)
+            written, held = self.lines[row - 1], text[start_of_row:].split("\n", 1)[0]
+            return row, len(written.rstrip("\r")) - len(held) + offset - start_of_row + 1
         start = node.column - 1 + (node.style is not None)
         if self.lines[node.line - 1][start : start + len(text)] == text:
             return node.line, start + offset + 1

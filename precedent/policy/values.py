@@ -26,7 +26,7 @@ def to_typed(fact: Fact, raw: object) -> int | bool | str:
     if kind == "date" or kind == "instant":
         if not isinstance(raw, str):
             raise QuantityRefused("WRONG_TYPE", f"expected {'a date' if kind == 'date' else 'an instant'} as a string")
-        value = parse_date(raw) if kind == "date" else parse_instant(raw)
+        value = scale(parse_date(raw) if kind == "date" else parse_instant(raw), 0)
     else:
         value = scale(_number(raw, allow_text=kind != "int"), decimals_of(fact))
     if fact.minimum is not None and value < fact.minimum:
@@ -64,6 +64,8 @@ def _text(fact: Fact, raw: object) -> str:
         raise QuantityRefused("OUT_OF_RANGE", f"at most {limit:,} characters")
     if fact.entity and not raw:
         raise QuantityRefused("OUT_OF_RANGE", "must not be empty")
+    if "\x00" in raw:
+        raise QuantityRefused("WRONG_TYPE", "holds a NUL character, which no database text can hold")
     if not raw.isascii() and any("\ud800" <= char <= "\udfff" for char in raw):
         raise QuantityRefused("WRONG_TYPE", "holds half of a surrogate pair")
     return raw
