@@ -1,0 +1,112 @@
+"""Delivering what the append left in the outbox: at least once, later and later after failures, dead after the tenth.
+
+Invariant: a row leaves the queue by being delivered or by being marked dead, never by being lost. A message says which
+decision it is about and nothing that was decided on: facts stay where access to them is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import psycopg
+
+from precedent.clock import EPOCH, Clock
+from precedent.guard.redact import redact_text
+from precedent.people import store
+
+MAX_ATTEMPTS = 10
+# The first pause must outlast one delivery, or a second process would begin it anew: adapters stop at 10 s.
+FIRST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 3600.0
+ERROR_LIMIT_CHARACTERS = 500
+
+TEXTS = {
+    "review.opened": "{to}: {node}/{action} needs an answer. Decision {decision_id} waits for a person.",
+    "decision.notify": "{to}: {node}/{action} was decided and took effect. Decision {decision_id} can be looked at.",
+}
+NOBODY = "whoever is on duty"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is delivered. The key is the same at every attempt, so that a receiver can drop a copy."""
+
+    idempotency_key: str
+    topic: str
+    recipient: str | None
+    text: str
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one run did: delivered; failed and due again later; failed for the last time."""
+
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+
+
+Connect: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+Deliver: TypeAlias = Callable[[Message], object]
+
+
+def drain(connect: Connect, chain_id: UUID, deliver: Deliver, clock: Clock, *, limit: int = 100) -> Drained:
+    """Deliver up to `limit` messages of one chain that are due, the longest due first. Any number of processes may drain at once.
+
+    `connect` gives a connection in autocommit mode under a role that may update the outbox. Whatever `deliver` raises is a
+    failed attempt: one message must not stop those behind it.
+    """
+    counts = {"delivered": 0, "failed": 0, "dead": 0}
+    with connect() as connection:
+        for _ in range(limit):
+            claimed = store.claim_message(
+                connection,
+                chain_id,
+                _now(clock),
+                first_pause_seconds=FIRST_PAUSE_SECONDS,
+                longest_pause_seconds=LONGEST_PAUSE_SECONDS,
+            )
+            if claimed is None:
+                break
+            counts[_deliver(connection, claimed, deliver, clock)] += 1
+    return Drained(**counts)
+
+
+def _deliver(connection: psycopg.Connection[Any], claimed: store.Claimed, deliver: Deliver, clock: Clock) -> str:
+    try:
+        deliver(message_of(claimed))
+    except Exception as error:
+        is_dead = claimed.attempts >= MAX_ATTEMPTS
+        words = redact_text(f"{type(error).__name__}: {error}")[:ERROR_LIMIT_CHARACTERS]
+        store.mark_failed(connection, claimed.id, words, _now(clock) if is_dead else None)
+        return "dead" if is_dead else "failed"
+    # If we crash here the message goes out again: twice is the price of never losing one.
+    store.mark_delivered(connection, claimed.id, _now(clock))
+    return "delivered"
+
+
+def message_of(claimed: store.Claimed) -> Message:
+    """The message of one row of the outbox.
+
+    Raises: KeyError for a topic without a text, or a row without one of its names.
+    """
+    payload = claimed.payload
+    names = {name: str(payload[name]) for name in ("node", "action", "decision_id")}
+    recipient = payload.get("to")
+    text = TEXTS[claimed.topic].format(to=recipient or NOBODY, **names)
+    return Message(f"outbox-{claimed.id}", claimed.topic, recipient, text, names["decision_id"])
+
+
+def channel_of(recipient: str | None) -> str:
+    """The channel of a recipient that a policy names: `SALES_LEAD` is told in `#sales-lead`, nobody in particular in `#precedent`."""
+    return "#" + (recipient or "precedent").lower().replace("_", "-").replace(" ", "-")
+
+
+def _now(clock: Clock) -> datetime:
+    return (EPOCH + timedelta(microseconds=clock.now_us())).astimezone(UTC)

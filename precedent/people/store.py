@@ -1,0 +1,135 @@
+"""SQL of the review queue and of the outbox. The entry's append writes the rows; here they are read, and messages settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+
+Row: TypeAlias = tuple[Any, ...]
+
+# What has no deadline comes last. Decision ids sort by creation, so that they break ties by age.
+REVIEWS = """
+select decision_id, node, action, status, assigned_to, due_at, on_timeout, opened_at, closed_at, reviewer, answer, reason
+from precedent.reviews
+where chain_id = %(chain_id)s and status = %(status)s
+  and (coalesce(due_at, 'infinity'), decision_id) > (%(after_due)s::timestamptz, %(after_id)s::uuid)
+order by coalesce(due_at, 'infinity'), decision_id
+limit %(limit)s
+"""
+
+# The claim books the next attempt before this one is made: no transaction stays open while another company's server answers,
+# and if we crash before it is settled, the message is simply due again.
+CLAIM = """
+update precedent.outbox set attempts = attempts + 1,
+       next_attempt_at = %(now)s
+           + least(%(longest_pause_seconds)s, %(first_pause_seconds)s * power(2, least(attempts, 30))) * interval '1 second'
+where id = (
+    select id from precedent.outbox
+    where chain_id = %(chain_id)s and delivered_at is null and dead_at is null and next_attempt_at <= %(now)s
+    order by next_attempt_at, id
+    limit 1
+    for update skip locked
+)
+returning id, entry_id, topic, payload, attempts
+"""
+
+DELIVERED = "update precedent.outbox set delivered_at = %s, last_error = null where id = %s"
+
+FAILED = "update precedent.outbox set last_error = %s, dead_at = %s where id = %s"
+
+WAITING = """
+select id, topic, payload ->> 'to' as recipient, created_at, attempts, next_attempt_at, dead_at, last_error
+from precedent.outbox
+where chain_id = %(chain_id)s and delivered_at is null and (%(is_dead)s::boolean is null or (dead_at is not null) = %(is_dead)s)
+order by id
+limit %(limit)s
+"""
+
+COUNTS = """
+select count(*) filter (where delivered_at is null and dead_at is null), count(*) filter (where dead_at is not null),
+       count(*) filter (where delivered_at is not null)
+from precedent.outbox where chain_id = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message whose delivery was just begun for the `attempts`-th time."""
+
+    id: int
+    entry_id: UUID
+    topic: str
+    payload: dict[str, Any]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A message that waits, or is dead where `dead_at` is set."""
+
+    id: int
+    topic: str
+    recipient: str | None
+    created_at: datetime
+    attempts: int
+    next_attempt_at: datetime
+    dead_at: datetime | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    waiting: int
+    dead: int
+    delivered: int
+
+
+def read_reviews(connection: psycopg.Connection[Any], parameters: dict[str, Any]) -> list[Row]:
+    return connection.execute(REVIEWS, parameters).fetchall()
+
+
+def claim_message(
+    connection: psycopg.Connection[Any],
+    chain_id: UUID,
+    now: datetime,
+    *,
+    first_pause_seconds: float,
+    longest_pause_seconds: float,
+) -> Claimed | None:
+    """The message that has been due longest and that no other process is just claiming; None when none is due."""
+    with connection.cursor(row_factory=class_row(Claimed)) as cursor:
+        cursor.execute(
+            CLAIM,
+            {
+                "chain_id": chain_id,
+                "now": now,
+                "first_pause_seconds": first_pause_seconds,
+                "longest_pause_seconds": longest_pause_seconds,
+            },
+        )
+        return cursor.fetchone()
+
+
+def mark_delivered(connection: psycopg.Connection[Any], message_id: int, at: datetime) -> None:
+    connection.execute(DELIVERED, (at, message_id))
+
+
+def mark_failed(connection: psycopg.Connection[Any], message_id: int, error: str, dead_at: datetime | None) -> None:
+    connection.execute(FAILED, (error, dead_at, message_id))
+
+
+def read_undelivered(connection: psycopg.Connection[Any], chain_id: UUID, *, is_dead: bool | None, limit: int) -> list[Undelivered]:
+    """Oldest first; only the dead, only the waiting, or both where `is_dead` is None."""
+    with connection.cursor(row_factory=class_row(Undelivered)) as cursor:
+        return cursor.execute(WAITING, {"chain_id": chain_id, "is_dead": is_dead, "limit": limit}).fetchall()
+
+
+def count_messages(connection: psycopg.Connection[Any], chain_id: UUID) -> Counts:
+    """Cost: a scan of the chain's outbox."""
+    row = connection.execute(COUNTS, (chain_id,)).fetchone()
+    return Counts(*row) if row else Counts(0, 0, 0)

@@ -1,0 +1,196 @@
+"""The outbox on a real database, under the role that the API has; its rows come from the real append."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from sample_entries import append_all, decision
+
+from precedent.clock import SystemClock
+from precedent.db.engine import API, connect
+from precedent.ledger.store import chain_id_of
+from precedent.people.notify import MAX_ATTEMPTS, TEXTS, Connect, Drained, Message, channel_of, drain, message_of
+from precedent.people.store import Claimed, count_messages, read_undelivered
+
+
+@dataclass
+class HandClock(SystemClock):
+    """The real clock, and what a test adds to it."""
+
+    ahead_us: int = 0
+
+    def now_us(self) -> int:
+        return super().now_us() + self.ahead_us
+
+    def forward(self, seconds: float) -> None:
+        self.ahead_us += int(seconds * 1_000_000)
+
+
+@dataclass
+class Receiver:
+    """Takes messages, or fails as long as it is told to."""
+
+    messages: list[Message] = field(default_factory=list)
+    error: Exception | None = None
+
+    def __call__(self, message: Message) -> None:
+        if self.error is not None:
+            raise self.error
+        self.messages.append(message)
+
+
+@pytest.fixture
+def connector(database_url: str) -> Connect:
+    return partial(connect, database_url, API, autocommit=True)
+
+
+@pytest.fixture
+def chain_id(connector: Connect) -> UUID:
+    with connector() as connection:
+        return chain_id_of(connection, "main")
+
+
+def rows_of(connector: Connect, columns: str) -> list[tuple[Any, ...]]:
+    with connector() as connection:
+        return connection.execute(f"select {columns} from precedent.outbox order by id").fetchall()  # type: ignore[arg-type]
+
+
+def test_each_message_goes_out_once_and_names_no_facts(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    escalated, approved = decision(1, verdict="escalate", text="8 % off at 31 % margin"), decision(2, text="12,000 USD")
+    append_all(database_url, [escalated, approved])
+    receiver, clock = Receiver(), HandClock()
+    assert drain(connector, chain_id, receiver, clock) == Drained(delivered=2)
+    assert drain(connector, chain_id, receiver, clock) == Drained()
+    assert [(message.topic, message.recipient, message.text) for message in receiver.messages] == [
+        (
+            "review.opened",
+            "deal-desk",
+            f"deal-desk: finance/approve_discount needs an answer. Decision {escalated.entry_id} waits for a person.",
+        ),
+        (
+            "decision.notify",
+            "sales",
+            f"sales: finance/approve_discount was decided and took effect. Decision {approved.entry_id} can be looked at.",
+        ),
+    ]
+    assert len({message.idempotency_key for message in receiver.messages}) == 2
+    assert all(row[0] is not None for row in rows_of(connector, "delivered_at"))
+
+
+def test_a_failed_message_waits_longer_each_time_and_keeps_its_key(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(1)])
+    receiver, clock = Receiver(error=ConnectionError("planted")), HandClock()
+    pauses = []
+    for attempt in range(1, 6):
+        assert drain(connector, chain_id, receiver, clock) == Drained(failed=1)
+        assert drain(connector, chain_id, receiver, clock) == Drained(), "it is not due yet"
+        [(attempts, next_at, error)] = rows_of(connector, "attempts, next_attempt_at, last_error")
+        assert (attempts, error) == (attempt, "ConnectionError: planted")
+        pauses.append(round(next_at.timestamp() - clock.now_us() / 1e6, -1))
+        clock.forward(pauses[-1] + 10)
+    assert pauses == [30, 60, 120, 240, 480]
+    receiver.error = None
+    assert drain(connector, chain_id, receiver, clock) == Drained(delivered=1)
+    assert rows_of(connector, "attempts, last_error") == [(6, None)]
+
+
+def test_the_tenth_failure_is_the_last_and_is_shown(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(1)])
+    receiver, clock = Receiver(error=ValueError("no such channel")), HandClock()
+    results = []
+    for _ in range(MAX_ATTEMPTS + 2):
+        results.append(drain(connector, chain_id, receiver, clock))
+        clock.forward(3700)
+    assert results == [Drained(failed=1)] * 9 + [Drained(dead=1)] + [Drained()] * 2
+    with connector() as connection:
+        [dead] = read_undelivered(connection, chain_id, is_dead=True, limit=10)
+        assert read_undelivered(connection, chain_id, is_dead=False, limit=10) == []
+        assert count_messages(connection, chain_id).dead == 1
+    assert (dead.attempts, dead.last_error) == (10, "ValueError: no such channel")
+
+
+def test_one_bad_message_does_not_stop_those_behind_it(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(1), decision(2)])
+    with psycopg.connect(database_url) as owner:
+        owner.execute("update precedent.outbox set topic = 'unheard.of' where id = (select min(id) from precedent.outbox)")
+    receiver = Receiver()
+    assert drain(connector, chain_id, receiver, HandClock()) == Drained(delivered=1, failed=1)
+    assert rows_of(connector, "last_error")[0] == ("KeyError: 'unheard.of'",)
+
+
+def test_a_crash_between_delivery_and_its_mark_delivers_again_under_the_same_key(
+    database_url: str, connector: Connect, chain_id: UUID
+) -> None:
+    append_all(database_url, [decision(1)])
+    receiver, clock = Receiver(), HandClock()
+
+    def deliver_and_die(message: Message) -> None:
+        receiver(message)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drain(connector, chain_id, deliver_and_die, clock)
+    clock.forward(60)
+    assert drain(connector, chain_id, receiver, clock) == Drained(delivered=1)
+    first, second = receiver.messages
+    assert first == second
+
+
+def test_an_error_that_quotes_an_address_is_stored_without_it(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(1)])
+    drain(connector, chain_id, Receiver(error=ValueError("ada@example.org bounced")), HandClock())
+    assert rows_of(connector, "last_error") == [("ValueError: [e-mail] bounced",)]
+
+
+def test_processes_that_drain_at_once_share_the_work(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(number) for number in range(40)])
+    receiver, clock = Receiver(), HandClock()
+    results: list[Drained] = []
+    threads = [threading.Thread(target=lambda: results.append(drain(connector, chain_id, receiver, clock))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(result.delivered for result in results) == 40
+    assert len({message.idempotency_key for message in receiver.messages}) == len(receiver.messages) == 40
+
+
+def test_a_message_that_another_process_is_claiming_is_passed_over(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(1), decision(2)])
+    receiver = Receiver()
+    with psycopg.connect(database_url) as other:
+        other.execute("select id from precedent.outbox order by id limit 1 for update")
+        assert drain(connector, chain_id, receiver, HandClock()) == Drained(delivered=1)
+    assert drain(connector, chain_id, receiver, HandClock()) == Drained(delivered=1)
+
+
+def test_another_chains_messages_are_left_alone(database_url: str, connector: Connect) -> None:
+    append_all(database_url, [decision(1)])
+    assert drain(connector, uuid.uuid4(), Receiver(), HandClock()) == Drained()
+
+
+def test_no_more_than_the_limit_is_delivered(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(number) for number in range(5)])
+    assert drain(connector, chain_id, Receiver(), HandClock(), limit=2) == Drained(delivered=2)
+
+
+@pytest.mark.parametrize("topic", sorted(TEXTS))
+def test_every_topic_has_a_text_even_for_nobody_in_particular(topic: str) -> None:
+    payload = {"node": "finance", "action": "approve_discount", "decision_id": "d-1", "to": None, "amount": 12000}
+    message = message_of(Claimed(7, uuid.UUID(int=1), topic, payload, 1))
+    assert message.text.startswith("whoever is on duty: finance/approve_discount")
+    assert "d-1" in message.text
+    assert "12000" not in message.text
+    assert message.idempotency_key == "outbox-7"
+
+
+@pytest.mark.parametrize(("recipient", "channel"), [("SALES_LEAD", "#sales-lead"), ("CFO", "#cfo"), (None, "#precedent")])
+def test_a_recipient_has_a_channel(recipient: str | None, channel: str) -> None:
+    assert channel_of(recipient) == channel

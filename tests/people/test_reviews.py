@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from sample_entries import append_all, decision
+
+from precedent.db.engine import API, connect
+from precedent.errors import FieldInvalid
+from precedent.ledger.store import chain_id_of
+from precedent.people.reviews import list_reviews
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with connect(database_url, API, autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def chain_id(connection: psycopg.Connection[Any]) -> UUID:
+    return chain_id_of(connection, "main")
+
+
+def plant(database_url: str, chain_id: UUID, due_hours: list[int | None], status: str = "open") -> list[UUID]:
+    """Rows with deadlines so many hours after noon; ids in the order given."""
+    ids = [uuid.UUID(int=place + 1) for place in range(len(due_hours))]
+    with psycopg.connect(database_url) as owner:
+        for decision_id, hours in zip(ids, due_hours, strict=True):
+            due_at = None if hours is None else NOON + timedelta(hours=hours)
+            owner.execute(
+                "insert into precedent.reviews (chain_id, decision_id, node, action, status, due_at, opened_at)"
+                " values (%s, %s, 'finance', 'approve_discount', %s, %s, %s)",
+                (chain_id, decision_id, status, due_at, NOON),
+            )
+    return ids
+
+
+def test_an_escalated_decision_stands_in_the_queue(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
+    escalated, approved = decision(1, verdict="escalate"), decision(2)
+    append_all(database_url, [escalated, approved])
+    [review] = list_reviews(connection, chain_id).reviews
+    assert review.decision_id == escalated.entry_id
+    assert (review.node, review.action, review.status, review.assigned_to) == ("finance", "approve_discount", "open", "deal-desk")
+    assert review.due_at == review.opened_at + timedelta(hours=1)
+    assert review.reviewer is None
+
+
+def test_what_is_due_first_comes_first_and_what_has_no_deadline_last(
+    database_url: str, connection: psycopg.Connection[Any], chain_id: UUID
+) -> None:
+    ids = plant(database_url, chain_id, [5, None, 1, 1, -3])
+    page = list_reviews(connection, chain_id)
+    assert [review.decision_id for review in page.reviews] == [ids[4], ids[2], ids[3], ids[0], ids[1]]
+    assert page.next is None
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+def test_pages_give_every_row_once_and_in_order(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID, limit: int) -> None:
+    plant(database_url, chain_id, [3, None, 1, 1, None, 2, 1])
+    whole = list_reviews(connection, chain_id).reviews
+    found, after = [], None
+    while True:
+        page = list_reviews(connection, chain_id, "open", limit, after)
+        found += page.reviews
+        if page.next is None:
+            break
+        after = page.next
+    assert tuple(found) == whole
+    assert len(found) == 7
+
+
+def test_only_the_status_asked_for_is_listed(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
+    plant(database_url, chain_id, [1], status="approved")
+    assert list_reviews(connection, chain_id).reviews == ()
+    assert len(list_reviews(connection, chain_id, "approved").reviews) == 1
+
+
+def test_another_chains_queue_is_not_seen(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
+    plant(database_url, uuid.uuid4(), [1])
+    assert list_reviews(connection, chain_id).reviews == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "limit", "after", "pointer"),
+    [
+        ("lost", 10, None, "/status"),
+        ("open", 0, None, "/limit"),
+        ("open", 101, None, "/limit"),
+        ("open", 10, "?", "/after"),
+        ("open", 10, "aGVsbG8", "/after"),
+        ("open", 10, "ünï", "/after"),
+        ("open", 10, "MjAyNi0xMS0yMiBub3QtYS11dWlk", "/after"),
+    ],
+)
+def test_a_bad_question_is_refused_with_its_place(
+    connection: psycopg.Connection[Any], chain_id: UUID, status: str, limit: int, after: str | None, pointer: str
+) -> None:
+    with pytest.raises(FieldInvalid) as caught:
+        list_reviews(connection, chain_id, status, limit, after)
+    assert [fault.pointer for fault in caught.value.faults] == [pointer]
