@@ -48,9 +48,14 @@ class Words:
     def fill(self, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
         """The text for these values."""
         if self.pieces:
-            return "".join(piece if index % 2 == 0 else write_value(scope[piece], values[piece]) for index, piece in enumerate(self.pieces))
+            return "".join(piece if index % 2 == 0 else _filled(piece, values, scope) for index, piece in enumerate(self.pieces))
         said = " and ".join(state(threshold, values, scope) for threshold in self.thresholds)
         return f"{said}: {self.closing}" if said else self.closing
+
+
+def _filled(name: str, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
+    """A feature may have no value where the rule doesn't read it; words never fail a decision."""
+    return write_value(scope[name], values[name]) if name in values else "unknown"
 
 
 def state(threshold: Threshold, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:

@@ -302,3 +302,23 @@ def test_an_integer_reward_is_clamped_and_an_erring_one_is_missing() -> None:
     assert policy.reward_ppm("approve_discount", {"won": True, "margin": 7}, {}) is None
     large = compile_text(finance_with((written, '"outcome.margin * 1000"')))
     assert large.reward_ppm("approve_discount", {"won": True, "margin": 9000}, {}) == 1_000_000
+
+
+def test_words_never_fail_a_decision() -> None:
+    text = finance_with(
+        ("customer.win_rate_90d: {missing: 5000}", "customer.win_rate_90d: {}"),
+        ('text: "{facts.requested_discount_pct} off at', 'text: "{memory.customer.win_rate_90d} of wins, off at'),
+    )
+    result = decide(compile_text(text), requested_discount_pct=Decimal("0.4"))
+    assert result.reasons[0].text == "unknown of wins, off at 31 % margin sells below cost"
+
+
+def test_words_are_made_from_the_condition_where_none_are_written() -> None:
+    text = FINANCE.read_text(encoding="utf-8")
+    policy = compile_text("".join(line for line in text.splitlines(keepends=True) if not line.strip().startswith("text:")))
+    said = {name: decide(policy, requested_discount_pct=Decimal(name)).reasons[0].text for name in ("0.05", "0.2", "0.4")}
+    assert said == {
+        "0.05": "requested_discount_pct 5 % is at most 5 % and base_margin_pct 31 % is at least 25 %: within the tight band (AL1)",
+        "0.2": "no band permits this: a person decides",
+        "0.4": "requested_discount_pct 40 % is above base_margin_pct (31 %): below cost forbids it",
+    }
