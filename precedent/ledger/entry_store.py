@@ -16,8 +16,8 @@ copy (
     select e.seq, uuid_send(e.entry_id), e.envelope, e.leaf, e.commits,
            s.section_ids, s.salts, s.stored, p.section_ids, p.salts, p.stored
     from ledger.entry e
-    left join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
-    left join ledger.section p on p.chain_id = e.chain_id and p.seq = e.seq and p.is_personal
+    left join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal and s.seq between {first} and {last}
+    left join ledger.section p on p.chain_id = e.chain_id and p.seq = e.seq and p.is_personal and p.seq between {first} and {last}
     where e.chain_id = {chain} and e.seq between {first} and {last}
     order by e.seq
 ) to stdout (format binary)
@@ -40,7 +40,8 @@ def first_seq_from(connection: psycopg.Connection, chain_id: UUID, seq: int) -> 
 
 def read_entries(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> Iterator[StoredEntry]:
     """The entries `first` … `last` that exist, in order of seq, one in memory at a time."""
-    # Sorting a segment's bodies would spill them to disk; by the keys' indexes they come in order.
+    # Sorting a segment's bodies would spill them to disk; by the keys' indexes they come in order. The bounds stand at the
+    # sections too: without them a merge reads those of all earlier segments first.
     connection.execute("set local enable_sort = off")
     connection.execute("set local enable_hashjoin = off")
     query = _ENTRIES.format(chain=sql.Literal(chain_id), first=sql.Literal(first), last=sql.Literal(last))

@@ -263,3 +263,34 @@ limit 100
 def stray_subjects(connection: psycopg.Connection, chain_id: UUID) -> list[tuple[UUID, bool, int]]:
     """(subject id, whether the mapping is what lacks, total) of subjects with a key alone or a mapping alone."""
     return connection.execute(_STRAY_SUBJECTS, {"chain": chain_id}).fetchall()
+
+
+def lock_chain(connection: psycopg.Connection, chain_id: UUID) -> None:
+    """Nobody appends to the chain until this transaction ends."""
+    connection.execute("select 1 from ledger.chain where id = %s for no key update", (chain_id,))
+
+
+def empty_projections(connection: psycopg.Connection, chain_id: UUID) -> None:
+    for table in TABLES:
+        connection.execute(f"delete from precedent.{table} where chain_id = %s".encode(), (chain_id,))
+
+
+_PROJECT = """
+select precedent.project(
+    %(chain)s, array_agg(seq order by seq), array_agg(at order by seq), array_agg(prev order by seq), array_agg(leaf order by seq),
+    array_agg(id order by seq), array_agg(kind order by seq), array_agg(core order by seq), array_agg(facts order by seq),
+    array_agg(memory order by seq), false)
+from (
+    select e.seq, ledger.u64_at(e.envelope, 26) as at, substr(e.envelope, 51, 32) as prev, e.leaf, e.entry_id as id,
+           get_byte(e.envelope, 1)::smallint as kind, s.stored[array_position(s.section_ids, 1::smallint)] as core,
+           s.stored[array_position(s.section_ids, 2::smallint)] as facts, s.stored[array_position(s.section_ids, 4::smallint)] as memory
+    from ledger.entry e join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
+    where e.chain_id = %(chain)s and e.seq between %(first)s and %(last)s
+) entries
+having count(*) > 0
+"""
+
+
+def project_range(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> None:
+    """Project the entries `first` … `last` again; the ranges must come in order."""
+    connection.execute(_PROJECT, {"chain": chain_id, "first": first, "last": last})

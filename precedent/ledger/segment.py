@@ -185,16 +185,15 @@ Sections = list[tuple[int, bytes, bytes]]
 
 def _sections_of(plain: StoredSections | None, personal: StoredSections | None) -> Sections | None:
     """(id, salt, stored) in ascending order; None where the rows are not as they must be."""
-    if plain is None:
+    if plain is None or not len(plain[0]) == len(plain[1]) == len(plain[2]) or Section.PERSONAL in plain[0]:
         return None
-    ids, salts, stored = plain
-    if personal is None:
-        return list(zip(ids, salts, stored, strict=True)) if len(ids) == len(salts) == len(stored) and Section.PERSONAL not in ids else None
-    if not len(ids) == len(salts) == len(stored) or Section.PERSONAL in ids:
-        return None
-    if personal[0] != [Section.PERSONAL] or len(personal[1]) != 1 or len(personal[2]) != 1:
-        return None
-    return sorted([*zip(ids, salts, stored, strict=True), (int(Section.PERSONAL), personal[1][0], personal[2][0])])
+    sections = list(zip(*plain, strict=True))
+    if personal is not None:
+        if personal[0] != [Section.PERSONAL] or len(personal[1]) != 1 or len(personal[2]) != 1:
+            return None
+        sections.append((int(Section.PERSONAL), personal[1][0], personal[2][0]))
+        sections.sort()
+    return sections
 
 
 def _is_committed(sections: Sections, commits: bytes, body_root: bytes) -> bool:
