@@ -16,6 +16,7 @@ from precedent.policy.model import Action, Document, Rule
 from precedent.policy.nearest import Aim, aims_of
 from precedent.policy.quantity import QuantityRefused, scale
 from precedent.policy.scope import Places, Variable, action_scope, names_read, refusal, reward_scope
+from precedent.policy.structure import first_problems
 from precedent.policy.thresholds import Threshold, thresholds_of
 from precedent.policy.units import decimals_of_unit, kind_of_unit
 
@@ -94,8 +95,7 @@ def compile_policy(document: Document) -> CompiledPolicy:
     actions = {name: _ActionCompiler(action, places).compile() for name, action in document.actions.items()}
     check_invariants(document, places)
     if places.problems:
-        # the reward is checked once a band: the same problem is said once
-        raise PolicyInvalid(sorted(dict.fromkeys(places.problems), key=lambda problem: (problem.line, problem.column)))
+        raise PolicyInvalid(first_problems(places.problems))
     return CompiledPolicy(document, {name: compiled for name, compiled in actions.items() if compiled is not None})
 
 

@@ -29,7 +29,12 @@ def check_structure(root: Node, schema_name: str, file: str) -> list[Problem]:
     """Every place where the tree breaks the schema, in the order of the text; empty where it holds."""
     errors = sorted(_validator(schema_name).iter_errors(root.plain()), key=lambda error: [str(part) for part in error.absolute_path])
     problems = [problem for error in errors[:PROBLEM_LIMIT] for problem in _explain(error, root, file)]
-    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+    return first_problems(problems)
+
+
+def first_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """The first of them in the order of the text, each said once: a document of nonsense has thousands."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column))[:PROBLEM_LIMIT]
 
 
 @cache
@@ -67,9 +72,9 @@ def _explain(error: Any, root: Node, file: str) -> Iterator[Problem]:
 
 def _unknown_keys(error: Any, node: Node, where: str, file: str) -> Iterator[Problem]:
     known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-    for key, (line, column) in (node.keys or {}).items():
-        if key not in known:
-            yield Problem("UNKNOWN_KEY", f"'{_short(key)}' is no key of {where}", file, line, column, suggestion=nearest(key, known))
+    unknown = [(key, place) for key, place in (node.keys or {}).items() if key not in known]
+    for key, (line, column) in unknown[:PROBLEM_LIMIT]:
+        yield Problem("UNKNOWN_KEY", f"'{_short(key)}' is no key of {where}", file, line, column, suggestion=nearest(key, known))
 
 
 def _words(error: Any, where: str) -> tuple[str, str]:

@@ -188,3 +188,10 @@ def test_a_policy_of_fifty_rules_loads_in_a_moment() -> None:
     start = time.perf_counter()
     compile_text(text)
     assert time.perf_counter() - start < 0.5, "measured 40 ms; the bound only catches a change of kind"
+
+
+def test_a_document_of_nonsense_is_answered_briefly() -> None:
+    start = time.perf_counter()
+    problems = problems_of("".join(f"policyx{i}: 1\n" for i in range(9900)))
+    assert time.perf_counter() - start < 1
+    assert len(problems) == 100
