@@ -113,8 +113,7 @@ class AuthoritySource:
         async with self._loading:
             if stale is not None and self._current is not None and self._current.epoch > stale.epoch:
                 return self._current
-            row = await self._reads.fetch_one(store.AUTHORITY, {"chain": self._chain_id})
-            assert row is not None
+            (row,) = await self._reads.fetch(store.AUTHORITY, {"chain": self._chain_id})
             self._current = authority_of(row, self._current)
             log.info("authority_loaded", epoch=self._current.epoch, policies=sorted(self._current.policies))
             return self._current

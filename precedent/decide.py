@@ -108,8 +108,9 @@ class Decider:
                     if prepared.subject is not None:
                         self._subjects.recorded(prepared.subject)
                     return Decision(answer, *prepared.decision)
-                case Claimed():
-                    return await self._replayed(answer, call)
+                case Claimed() if call.claim is not None:
+                    call.claim.require_same_body(answer)
+                    return await self._replayed(answer)
                 case SubjectMoved() if prepared.subject is not None:
                     self._subjects.forget(prepared.subject)
                 case Stale():
@@ -168,9 +169,7 @@ class Decider:
             return await self._subjects.resolve(*typed.pseudonym)
         return self._subjects.own(entry_id) if typed.personal else None
 
-    async def _replayed(self, claimed: Claimed, call: Call) -> Decision:
-        assert call.claim is not None
-        call.claim.require_same_body(claimed)
+    async def _replayed(self, claimed: Claimed) -> Decision:
         entry = await self._entries.find(claimed.entry_id)
         if entry is None:
             raise LedgerBroken(f"an idempotency key names {claimed.entry_id}, which no entry has")

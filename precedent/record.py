@@ -103,8 +103,20 @@ class Recorder:
         self._require_past(observation.observed_at_us, "observed_at")
         decision = await self.find_decision(observation.decision_id)
         core, facts = await self._judge(decision, observation, call)
-        answer = await self._writer.append(self._draft(Kind.OUTCOME, {Section.CORE: core, Section.FACTS: facts}, call, self._clock.new_id()))
+        answer = await self._writer.append(
+            self._draft(Kind.OUTCOME, {Section.CORE: core, Section.FACTS: facts}, call, self._clock.new_id())
+        )
         return await self._recorded(answer, core, facts, call)
+
+    async def revision_of(self, outcome: Recorded) -> int:
+        """The place of an outcome among those of its decision, from 1.
+
+        Raises: DatabaseUnavailable, LedgerBroken.
+        """
+        revision = await self._entries.revision_at(outcome.place.seq)
+        if revision is None:
+            raise LedgerBroken(f"the outcome at {outcome.place.seq} has no row")
+        return revision
 
     async def find_decision(self, decision_id: UUID) -> StoredEntry:
         """Raises: DecisionNotFound, DatabaseUnavailable."""
@@ -151,7 +163,13 @@ class Recorder:
         return Recorded(entry.place, entry.core, entry.facts, is_replay=True)
 
     def _draft(
-        self, kind: Kind, sections: dict[Section, object], call: Call, entry_id: UUID, subject: Subject | None = None, personal: object = None
+        self,
+        kind: Kind,
+        sections: dict[Section, object],
+        call: Call,
+        entry_id: UUID,
+        subject: Subject | None = None,
+        personal: object = None,
     ) -> Draft:
         return draft_entry(
             self._clock,

@@ -54,20 +54,20 @@ def create_token(url: str, name: str, scopes: Sequence[str], nodes: Sequence[str
         raise FieldInvalid(f"no such scopes: {', '.join(unknown) or '(none given)'}; there are {', '.join(sorted(SCOPES))}")
     token = PREFIX + secrets.token_urlsafe(32)
     with connect(url) as connection:
-        connection.execute(store.INSERT_TOKEN, (SystemClock().new_id(), name, _hash(token), list(scopes), list(nodes), expires_in_days))
+        connection.execute(store.INSERT_ACCESS, (SystemClock().new_id(), name, _hash(token), list(scopes), list(nodes), expires_in_days))
     return token
 
 
 def revoke_token(url: str, name: str) -> int:
     """How many tokens of that name were revoked."""
     with connect(url) as connection:
-        return connection.execute(store.REVOKE_TOKEN, (name,)).rowcount
+        return connection.execute(store.REVOKE_ACCESS, (name,)).rowcount
 
 
 def is_valid_token(url: str, token: str) -> bool:
     """Whether the database knows the token now."""
     with connect(url) as connection:
-        return connection.execute(store.TOKEN, (_hash(token),)).fetchone() is not None
+        return connection.execute(store.ACCESS, (_hash(token),)).fetchone() is not None
 
 
 class Access:
@@ -85,7 +85,7 @@ class Access:
         now_ns = self._monotonic_ns()
         if known is not None and now_ns < known[1]:
             return known[0]
-        row = await self._reads.fetch_one(store.TOKEN, (digest,))
+        row = await self._reads.fetch_one(store.ACCESS, (digest,))
         if row is None:
             self._known.pop(digest, None)
             raise TokenUnknown("the token is unknown, expired or revoked")

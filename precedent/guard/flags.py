@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from precedent.clock import Clock, SystemClock
 from precedent.db.engine import API, connect
@@ -30,7 +29,7 @@ class Flag:
 class Flags:
     """All flags of one epoch."""
 
-    by_action: Mapping[tuple[str, str], Flag] = MappingProxyType({})
+    by_action: Mapping[tuple[str, str], Flag] = field(default_factory=dict)
 
     @property
     def is_halted(self) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-TOKEN = """
+ACCESS = """
 select name, scopes, nodes, extract(epoch from expires_at)::float8
 from precedent.api_tokens
 where token_hash = %s and revoked_at is null and (expires_at is null or expires_at > now())
 """
 
-INSERT_TOKEN = """
+INSERT_ACCESS = """
 insert into precedent.api_tokens (id, name, token_hash, scopes, nodes, expires_at)
 values (%s, %s, %s, %s, %s, now() + %s * interval '1 day')
 """
 
-REVOKE_TOKEN = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null"
+REVOKE_ACCESS = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null"
 
-LIST_TOKENS = "select name, scopes, nodes, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"
+LIST_ACCESS = "select name, scopes, nodes, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"
 
 FLAGS = """
 select node, action, enabled, max_level, reason, updated_at, updated_by

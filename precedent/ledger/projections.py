@@ -42,11 +42,6 @@ OUTCOME_COLUMNS = (
     "decision_id", "revision", "id", "seq", "metrics", "reward", "counted", "observed_at", "recorded_at", "correlation_id", "imported",
 )  # fmt: skip
 
-REVISIONS = """
-select o.seq, o.revision from unnest(%s::int8[]) s (seq)
-cross join lateral (select * from precedent.outcomes o where o.chain_id = %s and o.seq = s.seq offset 0) o
-"""
-
 TOTALS = """
 select d.node, d.verdict, d.autonomy_level, count(*) from precedent.decisions d
 where d.chain_id = %s and d.recorded_at > now() - interval '1 day'

@@ -28,6 +28,11 @@ from ledger.section p join ledger.subject_key k on k.chain_id = p.chain_id and k
 where p.chain_id = %s and p.seq = %s and p.is_personal
 """
 
+REVISIONS = """
+select o.seq, o.revision from unnest(%s::int8[]) s (seq)
+cross join lateral (select * from precedent.outcomes o where o.chain_id = %s and o.seq = s.seq offset 0) o
+"""
+
 SUBJECTS = """
 select s.lookup_hash, s.subject_id, k.epoch_key, k.wrapped
 from unnest(%s::bytea[]) h (hash)
@@ -67,10 +72,21 @@ class Entries:
         self._reads = reads
         self._chain_id = chain_id
         self._lookup: SharedLookup[UUID, StoredEntry] = SharedLookup(self._fetch)
+        self._revisions: SharedLookup[int, int] = SharedLookup(self._fetch_revisions)
 
     async def find(self, entry_id: UUID) -> StoredEntry | None:
         """Raises: DatabaseUnavailable."""
         return await self._lookup.get(entry_id)
+
+    async def revision_at(self, seq: int) -> int | None:
+        """Which revision the outcome at `seq` is.
+
+        Raises: DatabaseUnavailable.
+        """
+        return await self._revisions.get(seq)
+
+    async def _fetch_revisions(self, seqs: list[int]) -> dict[int, int]:
+        return dict(await self._reads.fetch(REVISIONS, (seqs, self._chain_id)))
 
     async def _fetch(self, entry_ids: list[UUID]) -> dict[UUID, StoredEntry]:
         found = {}

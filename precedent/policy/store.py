@@ -23,3 +23,9 @@ select
     (select coalesce(jsonb_agg(jsonb_build_array(node, action, enabled, max_level)), '[]')
      from precedent.node_flags where chain_id = %(chain)s)
 """
+
+ONE = """
+select name, version, node, digest, status, created_at, created_by, activated_at, source, document
+from precedent.policy_versions
+where chain_id = %(chain)s and name = %(name)s and (version = %(version)s or (%(version)s::text is null and status = 'active'))
+"""

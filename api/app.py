@@ -1,0 +1,54 @@
+"""The application: services opened at start, routes by domain, problems for every error, context around it all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.context import Context
+from api.metrics import Measurements
+from api.openapi import describe
+from api.pipeline import Pipeline
+from api.problems import Problem, answer_error, problem_response
+from api.routes import decisions, events, flags, health, jobs, ledger, metrics, outcomes, pages, policies, reviews
+from api.services import open_services
+from precedent import __version__
+from precedent.clock import Clock
+from precedent.errors import PrecedentError
+from precedent.settings import Settings, load_settings
+
+ROUTERS = (health, events, decisions, outcomes, reviews, policies, flags, jobs, ledger, metrics, pages)
+
+
+def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
+    """An ASGI application; settings come from the environment unless given."""
+    settings = settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings, clock) as services:
+            app.state.services = services
+            app.state.pipeline = Pipeline(settings.dagster_address)
+            try:
+                yield
+            finally:
+                await app.state.pipeline.close()
+
+    app = FastAPI(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug)
+    app.state.measurements = Measurements()
+    for module in ROUTERS:
+        app.include_router(module.router)
+    app.add_middleware(Context, measurements=app.state.measurements)
+    for kind in (PrecedentError, Problem, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _answer_problem)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    return app
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    return problem_response(answer_error(error), request.url.path)

@@ -1,0 +1,54 @@
+"""Batches: many of one kind in a body, answered in their order; what is wrong with one is said in its place.
+
+Their appends share commits. A batch is no transaction: each element stands for itself, and under an Idempotency-Key each is
+recorded once however often the batch is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import json_response
+from api.problems import answer_error, problem_body
+from api.requests import call_at, parse_object
+from precedent.decide import Call
+from precedent.errors import FieldInvalid
+from precedent.ledger.canonical import element_texts, member_texts
+
+MAX_ELEMENTS = 1000
+
+AnswerOne = Callable[[dict[str, Any], Call, str], Awaitable[dict[str, Any]]]
+
+
+async def answer_batch(request: Request, call: Call, name: str, answer_one: AnswerOne) -> Response:
+    """`{"answers": […]}` to `{name: […]}`; 200 also where some elements were refused.
+
+    Raises: NotStrictJson, FieldInvalid.
+    """
+    elements = parse_object(call.received).get(name)
+    if not isinstance(elements, list) or not 0 < len(elements) <= MAX_ELEMENTS:
+        raise FieldInvalid(f"{name} is a list of 1 to {MAX_ELEMENTS}")
+    texts = element_texts(member_texts(call.received.decode())[name])
+    return json_response({"answers": await answer_all(request, call, elements, texts, f"/{name}", answer_one)})
+
+
+async def answer_all(
+    request: Request, call: Call, elements: list[Any], texts: list[str], prefix: str, answer_one: AnswerOne
+) -> list[dict[str, Any]]:
+    """The answers to elements and their received texts, a problem for each that was refused."""
+
+    async def one(place: int) -> dict[str, Any]:
+        try:
+            members = elements[place]
+            if not isinstance(members, dict):
+                raise FieldInvalid("an element is an object")
+            return await answer_one(members, call_at(call, place, members, texts[place]), f"{prefix}/{place}")
+        except Exception as error:
+            return problem_body(answer_error(error), request.url.path)
+
+    return list(await asyncio.gather(*(one(place) for place in range(len(elements)))))

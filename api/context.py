@@ -1,0 +1,70 @@
+"""Around every request: a correlation id, a log line, a measurement. Plain ASGI: the framework's middleware class costs 50 µs."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.metrics import Measurements
+from api.problems import Problem, answer_error, problem_response
+
+log = structlog.get_logger("api")
+
+CORRELATION_ID = re.compile(r"[!-~]{1,128}")
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Context:
+    """Outermost of all: also what fails inside is logged, counted and answered with a problem."""
+
+    def __init__(self, app: ASGIApp, measurements: Measurements) -> None:
+        self._app = app
+        self._measurements = measurements
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_ns = time.perf_counter_ns()
+        correlation_id = correlation_of(scope["headers"])
+        scope["received_ns"] = started_ns
+        scope["correlation_id"] = correlation_id or uuid4().hex
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-cid", scope["correlation_id"].encode())]
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(correlation_id=scope["correlation_id"])
+        try:
+            if correlation_id == "":
+                raise Problem(422, "FIELD_INVALID", "x-cid has 1 to 128 printable ASCII characters without spaces")
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            if status:  # the answer is under way: it can only be cut
+                raise
+            await problem_response(answer_error(error), scope["path"])(scope, receive, send_with_id)
+        finally:
+            route = getattr(scope.get("route"), "path", "(none)")
+            seconds = (time.perf_counter_ns() - started_ns) / 1e9
+            self._measurements.observe(scope["method"], route, status, seconds)
+            log.info("request", method=scope["method"], route=route, path=scope["path"], status=status, ms=round(seconds * 1000, 3))
+            structlog.contextvars.clear_contextvars()
+
+
+def correlation_of(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """The caller's id: `x-cid`, else the trace id of `traceparent`; None where neither came, "" where `x-cid` is unusable."""
+    found: dict[bytes, Any] = {name: value for name, value in headers if name in (b"x-cid", b"traceparent")}
+    if b"x-cid" in found:
+        text = found[b"x-cid"].decode("latin-1")
+        return text if CORRELATION_ID.fullmatch(text) else ""
+    match = TRACEPARENT.fullmatch(found[b"traceparent"].decode("latin-1")) if b"traceparent" in found else None
+    return match.group(1) if match else None

@@ -1,0 +1,74 @@
+"""What this process measures of itself: requests by route and status, with their latency."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+
+BUCKETS_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Measurements:
+    """Counters of one process; several are added up by whoever scrapes them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "precedent_request_seconds", "Time from the request's first byte to the answer's last.", ["method", "route", "status"],
+            buckets=BUCKETS_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self._gauges: dict[str, Gauge] = {}
+        self._children: dict[tuple[str, str, int], Any] = {}
+        # The same counts once more for the JSON answer: reading them back from the client library is no public API.
+        self._counts: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0] * (len(BUCKETS_SECONDS) + 1))
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        key = (method, route, status)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._seconds.labels(method, route, str(status))
+        child.observe(seconds)
+        self._counts[key][bisect_left(BUCKETS_SECONDS, seconds)] += 1
+
+    def set_gauge(self, name: str, help_text: str, labels: dict[str, str], value: float) -> None:
+        gauge = self._gauges.get(name)
+        if gauge is None:
+            gauge = self._gauges[name] = Gauge(name, help_text, list(labels), registry=self.registry)
+        (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def prometheus_text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """By route: how many, by status, and p50, p95, p99 in ms, each the upper bound of the bucket it falls in."""
+        by_route: dict[tuple[str, str], dict[int, list[int]]] = defaultdict(dict)
+        for (method, route, status), counts in self._counts.items():
+            by_route[method, route][status] = counts
+        rows = []
+        for (method, route), statuses in sorted(by_route.items()):
+            total = [sum(column) for column in zip(*statuses.values(), strict=True)]
+            rows.append(
+                {
+                    "method": method,
+                    "route": route,
+                    "count": sum(total),
+                    "by_status": {str(status): sum(counts) for status, counts in sorted(statuses.items())},
+                    "p50_ms": _quantile_ms(total, 0.50),
+                    "p95_ms": _quantile_ms(total, 0.95),
+                    "p99_ms": _quantile_ms(total, 0.99),
+                }
+            )
+        return rows
+
+
+def _quantile_ms(counts: list[int], share: float) -> float | None:
+    """None beyond the last bucket, where no upper bound is known."""
+    seen = 0
+    for count, bound in zip(counts, BUCKETS_SECONDS, strict=False):
+        seen += count
+        if seen >= share * sum(counts):
+            return bound * 1000
+    return None

@@ -1,0 +1,215 @@
+"""The shapes of requests and answers, for OpenAPI and for the tests that hold answers to them.
+
+The routes read bodies with the strict parser, not with these: duplicate keys, NaN and inexact numbers must be seen as sent.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict = Literal["approve", "deny", "escalate"]
+Level = Annotated[int, Field(ge=0, le=3)]
+Hex = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class DecisionRequest(BaseModel):
+    """`{action, facts}`, or the flat facts themselves where the node has one action or a default."""
+
+    model_config = ConfigDict(
+        allow_inf_nan=False,
+        json_schema_extra={
+            "examples": [
+                {
+                    "action": "approve_discount",
+                    "facts": {"deal_value": 12000, "base_margin_pct": 0.31, "requested_discount_pct": 0.08, "customer_tier": "A"},
+                }
+            ]
+        },
+    )
+    action: str | None = None
+    facts: dict[str, Any] | None = None
+    event_id: UUID | None = None
+    correlation_id: str | None = None
+    policy_version: str | None = Field(None, description="pins a version; needs the scope decisions:pin")
+    as_of: datetime | None = Field(None, description="business time of an import; needs the scope import")
+
+
+class Reason(Strict):
+    code: str
+    text: str
+
+
+class Change(Strict):
+    fact: str
+    to: str
+
+
+class Counterfactual(Strict):
+    text: str
+    changes: list[Change]
+
+
+class Recommendation(Strict):
+    verdict: Verdict
+    level: Level
+    rule: str
+
+
+class Review(Strict):
+    status: Literal["open"]
+    to: str | None
+    due_at: datetime | None
+    on_timeout: str | None
+
+
+class Receipt(Strict):
+    chain: str
+    seq: int
+    envelope: str = Field(description="114 bytes, base64")
+
+
+class DecisionAnswer(Strict):
+    id: UUID
+    node: str
+    action: str
+    verdict: Verdict
+    approved: bool
+    effective: bool
+    requires_human: bool
+    autonomy_level: Level
+    rule: str
+    reason: str
+    reasons: list[Reason]
+    policy_version: str
+    variant: str
+    counterfactual: Counterfactual | None
+    recommendation: Recommendation | None
+    review: Review | None
+    latency_ms: float = Field(description="from the request's first byte to the start of the append")
+    ts: datetime
+    correlation_id: str
+    event_id: UUID | None
+    imported: bool
+    hash: Hex
+    prev_hash: Hex
+    receipt: Receipt
+
+
+class DecisionWhole(DecisionAnswer):
+    inputs: dict[str, int | bool | str]
+    entities: dict[str, str]
+    subject_id: UUID | None
+    memory: dict[str, Any]
+    trace: list[dict[str, Any]]
+    notify: str | None
+    reversible_seconds: int | None
+    derivation: dict[str, Any]
+    principal: str
+    recorded_at: datetime
+    personal: dict[str, Any] | None = None
+
+
+class DecisionBatch(Strict):
+    decisions: list[DecisionRequest] = Field(max_length=1000)
+
+
+class EventRequest(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"type": "DiscountRequested", "actor": "sales-desk", "correlationId": "deal-4711", "payload": {"deal": 4711}}]
+        }
+    )
+    type: str
+    actor: str | None = None
+    correlation_id: str | None = Field(None, description="correlationId is accepted too")
+    ts: datetime | None = None
+    as_of: datetime | None = None
+    source: str | None = None
+    subject: str | None = Field(None, description="whom it concerns: the payload is then stored encrypted under that person's key")
+    payload: Any = None
+
+
+class EventAnswer(Strict):
+    id: UUID
+    type: str
+    ts: datetime
+    actor: str | None
+    correlation_id: str
+    source: str | None
+    subject_id: UUID | None
+    imported: bool
+    payload: Any
+    recorded_at: datetime
+    hash: Hex
+    prev_hash: Hex
+    receipt: Receipt
+
+
+class OutcomeRequest(Strict):
+    model_config = ConfigDict(
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={"examples": [{"metrics": {"won": True, "margin": 0.24, "time_to_close_days": 3}}]},
+    )
+    metrics: dict[str, Any]
+    observed_at: datetime | None = None
+    as_of: datetime | None = None
+    correlation_id: str | None = None
+
+
+class OutcomeAnswer(Strict):
+    id: UUID
+    decision_id: UUID
+    revision: int
+    metrics: dict[str, int | bool | str]
+    reward: float | None = Field(ge=0, le=1)
+    counted: bool
+    observed_at: datetime
+    recorded_at: datetime
+    correlation_id: str
+    imported: bool
+    hash: Hex
+    prev_hash: Hex
+    receipt: Receipt
+
+
+class FlagRequest(Strict):
+    enabled: bool
+    max_level: Level = 3
+    reason: str
+
+
+class KillSwitchRequest(Strict):
+    halted: bool
+    reason: str
+
+
+class Page(Strict):
+    items: list[dict[str, Any]]
+    next: str | None = Field(description="send it as `after` for the next page; null on the last")
+
+
+class Fault(BaseModel):
+    code: str
+    message: str
+    pointer: str | None = None
+
+
+class ProblemAnswer(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    errors: list[Fault] = []

@@ -1,0 +1,180 @@
+"""What every route needs of a request: who asks, the body within its limits, its members one by one, the idempotency key."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+
+from api.problems import Problem
+from api.services import Services
+from precedent.clock import from_instant
+from precedent.decide import Call
+from precedent.errors import Fault, FieldInvalid, TokenUnknown
+from precedent.guard.access import Principal
+from precedent.guard.idempotency import Claim, claim_of
+from precedent.ledger.canonical import parse_strict
+
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+MAX_TEXT_CHARS = 256
+
+
+async def authenticate(request: Request, services: Services, scope: str, node: str | None = None) -> Principal:
+    """Whoever sent the bearer token, if it has `scope` (for `node`).
+
+    Raises: TokenUnknown, ScopeMissing, DatabaseUnavailable.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise TokenUnknown("no bearer token was sent")
+    principal = await services.access.authenticate(token.strip())
+    principal.require(scope, node)
+    return principal
+
+
+def require_internal(request: Request, services: Services) -> None:
+    """Raises: TokenUnknown unless `x-internal-token` is the configured one."""
+    expected = services.settings.internal_job_token
+    sent = request.headers.get("x-internal-token", "")
+    if expected is None or not hmac.compare_digest(expected.get_secret_value().encode(), sent.encode()):
+        raise TokenUnknown("x-internal-token is missing or wrong")
+
+
+def is_loopback(request: Request) -> bool:
+    """Whether the caller is on this machine, and no proxy speaks for somebody else."""
+    return request.client is not None and request.client.host in LOOPBACK and "x-forwarded-for" not in request.headers
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body. It stops reading at the limit, whatever Content-Length says.
+
+    Raises: Problem 413, 415.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"'{media_type or '(none)'}' is not application/json")
+    too_large = Problem(413, "BODY_TOO_LARGE", f"the body has more than {limit_bytes} bytes")
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit() or int(declared) > limit_bytes:
+        raise too_large
+    chunks = bytearray()
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > limit_bytes:
+            raise too_large
+    return bytes(chunks)
+
+
+def parse_object(body: bytes | str) -> dict[str, Any]:
+    """Raises: NotStrictJson; FieldInvalid where the value is no object."""
+    value = parse_strict(body)
+    if not isinstance(value, dict):
+        raise FieldInvalid("the body is a JSON object")
+    return value
+
+
+def call_of(request: Request, services: Services, principal: Principal, received: bytes, correlation_id: object = None) -> Call:
+    """What the core needs to know of the call; a correlation id in the body goes before the header's.
+
+    Raises: FieldInvalid.
+    """
+    if correlation_id is not None:
+        request.scope["correlation_id"] = _require_token_text(correlation_id, "/correlation_id")
+    claim: Claim | None = None
+    key = request.headers.get("idempotency-key")
+    if key is not None:
+        claim = claim_of(services.keyring, principal.name, request.method, request.url.path, key, received)
+    return Call(principal.name, request.scope["correlation_id"], request.scope["received_ns"], received, claim)
+
+
+def call_at(call: Call, place: int, members: object, received: str) -> Call:
+    """The call of one element of a batch: its own words, its own place under the batch's key, its own correlation id if it has one.
+
+    Raises: FieldInvalid.
+    """
+    correlation_id = members.get("correlation_id") if isinstance(members, dict) else None
+    return Call(
+        call.principal,
+        call.correlation_id if correlation_id is None else _require_token_text(correlation_id, f"/{place}/correlation_id"),
+        call.received_ns,
+        received.encode(),
+        call.claim.at(place) if call.claim else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The members of a JSON object, taken one by one; those that nobody took are refused."""
+
+    values: Mapping[str, Any]
+    prefix: str = ""
+
+    def require_known(self, *names: str) -> None:
+        """Raises: FieldInvalid naming each member that has no meaning here."""
+        unknown = [name for name in self.values if name not in names]
+        if unknown:
+            faults = [
+                Fault("UNKNOWN_FIELD", f"{self.prefix}/{_escape(name)}", f"'{name[:64]}' has no meaning here") for name in unknown[:20]
+            ]
+            raise FieldInvalid(f"unknown member '{unknown[0][:64]}'", faults)
+
+    def text(self, name: str, *, is_required: bool = False, limit: int = MAX_TEXT_CHARS) -> str | None:
+        value = self.values.get(name)
+        if value is None and not is_required:
+            return None
+        if not isinstance(value, str) or not 0 < len(value) <= limit:
+            raise self.fault(name, f"{name} is a string of 1 to {limit} characters")
+        return value
+
+    def uuid(self, name: str) -> UUID | None:
+        value = self.values.get(name)
+        return None if value is None else parse_uuid(value, f"{self.prefix}/{name}")
+
+    def instant_us(self, name: str) -> int | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        try:
+            if not isinstance(value, str) or len(value) > 40:
+                raise ValueError("not an instant")
+            at_us = from_instant(value)
+        except (ValueError, OverflowError) as error:
+            raise self.fault(name, f"{name} is an RFC 3339 instant with a zone") from error
+        if at_us < 0:
+            raise self.fault(name, f"{name} lies before 1970")
+        return at_us
+
+    def object(self, name: str) -> dict[str, Any]:
+        value = self.values.get(name)
+        if not isinstance(value, dict):
+            raise self.fault(name, f"{name} is an object")
+        return value
+
+    def fault(self, name: str, message: str) -> FieldInvalid:
+        return FieldInvalid(message, [Fault("FIELD_INVALID", f"{self.prefix}/{name}", message)])
+
+
+def parse_uuid(value: object, pointer: str) -> UUID:
+    """Raises: FieldInvalid."""
+    try:
+        if not isinstance(value, str) or len(value) != 36:
+            raise ValueError("not a UUID")
+        return UUID(value)
+    except ValueError as error:
+        message = "an id is a UUID in its 36 characters"
+        raise FieldInvalid(message, [Fault("FIELD_INVALID", pointer, message)]) from error
+
+
+def _require_token_text(value: object, pointer: str) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 128 or not value.isascii() or not value.isprintable() or " " in value:
+        message = "a correlation id has 1 to 128 printable ASCII characters without spaces"
+        raise FieldInvalid(message, [Fault("FIELD_INVALID", pointer, message)])
+    return value
+
+
+def _escape(name: str) -> str:
+    return name[:64].replace("~", "~0").replace("/", "~1")

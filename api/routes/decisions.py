@@ -1,0 +1,120 @@
+"""Decisions: asked for one by one or in batches, listed, and told whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.answers import decision_answer, decision_whole, json_response, page_of, recorded_response
+from api.batches import answer_batch
+from api.models import DecisionAnswer, DecisionBatch, DecisionRequest, DecisionWhole, Page, Verdict
+from api.openapi import body_of
+from api.requests import Members, authenticate, call_of, parse_object, parse_uuid, read_body
+from api.services import Services, services_of
+from precedent.decide import Call, Question, replayed
+from precedent.guard.access import Principal
+from precedent.ledger import store
+from precedent.ledger.canonical import parse_strict
+from precedent.ledger.keyring import unseal
+from precedent.ledger.projections import DECISION_COLUMNS, DECISIONS, as_row
+from precedent.ledger.store import StoredEntry
+
+router = APIRouter(tags=["Decisions"])
+
+ENVELOPE_MEMBERS = ("action", "facts", "event_id", "correlation_id", "policy_version", "as_of")
+
+
+@router.post("/decisions/{node}", status_code=201, response_model=DecisionAnswer, openapi_extra=body_of(DecisionRequest))
+async def decide(request: Request, node: str) -> Response:
+    """Decide, record, answer. The verdict follows from the active policy alone; nothing in the body can set it."""
+    services = services_of(request)
+    principal = await authenticate(request, services, "decisions:write", node)
+    body = await read_body(request, services.settings.body_limit_bytes)
+    members = parse_object(body)
+    question = question_of(node, members, principal)
+    call = call_of(request, services, principal, body, members.get("correlation_id") if "facts" in members else None)
+    decision = await services.decider.decide(question, call)
+    return recorded_response(decision_answer(decision, services.settings.chain), is_replay=decision.is_replay)
+
+
+@router.post("/decisions/{node}/batch", openapi_extra=body_of(DecisionBatch))
+async def decide_batch(request: Request, node: str) -> Response:
+    """Up to 1,000 questions; answers in their order, a problem in the place of each that was refused."""
+    services = services_of(request)
+    principal = await authenticate(request, services, "decisions:write", node)
+    body = await read_body(request, services.settings.batch_limit_bytes)
+
+    async def answer(members: dict[str, Any], call: Call, prefix: str) -> dict[str, Any]:
+        decision = await services.decider.decide(question_of(node, members, principal, prefix), call)
+        return decision_answer(decision, services.settings.chain)
+
+    return await answer_batch(request, call_of(request, services, principal, body), "decisions", answer)
+
+
+@router.get("/decisions", response_model=Page)
+async def list_decisions(
+    request: Request,
+    node: str | None = None,
+    verdict: Verdict | None = None,
+    policy_version: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    after: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """Decisions, newest first."""
+    services = services_of(request)
+    await authenticate(request, services, "read")
+    parameters = {"node": node, "verdict": verdict, "policy_version": policy_version, "after": after, "limit": limit + 1}
+    rows = await services.reads.fetch(DECISIONS, parameters | {"chain": services.chain_id})
+    return json_response(page_of([as_row(DECISION_COLUMNS, row) for row in rows], limit))
+
+
+@router.get("/decisions/{decision_id}", response_model=DecisionWhole)
+async def get_decision(request: Request, decision_id: str) -> Response:
+    """One decision with all that it was derived from; personal facts only for the scope personal:read."""
+    services = services_of(request)
+    principal = await authenticate(request, services, "read")
+    entry = await services.recorder.find_decision(parse_uuid(decision_id, "/decision_id"))
+    whole = decision_whole(replayed(entry), services.settings.chain)
+    whole["personal"] = await _personal_facts(services, entry) if "personal:read" in principal.scopes else None
+    return json_response(whole)
+
+
+async def _personal_facts(services: Services, entry: StoredEntry) -> dict[str, Any] | None:
+    """None where there are none, or their subject was erased."""
+    if entry.core["subject_id"] is None:
+        return None
+    row = await services.reads.fetch_one(store.PERSONAL, (entry.core["subject_id"], services.chain_id, entry.place.seq))
+    if row is None:
+        return None
+    data_key = services.keyring.unwrap(row[1], row[2])
+    found: dict[str, Any] = parse_strict(unseal(data_key, entry.place.entry_id, row[0]))["facts"]
+    return found
+
+
+def question_of(node: str, members: Mapping[str, Any], principal: Principal, prefix: str = "") -> Question:
+    """The question in a body: an envelope with `facts`, else the flat facts themselves.
+
+    Raises: FieldInvalid, ScopeMissing.
+    """
+    if "facts" not in members:
+        return Question(node, None, members, prefix)
+    read = Members(members, prefix)
+    read.require_known(*ENVELOPE_MEMBERS)
+    as_of_us = read.instant_us("as_of")
+    policy_ref = read.text("policy_version")
+    if as_of_us is not None:
+        principal.require("import")
+    if policy_ref is not None:
+        principal.require("decisions:pin")
+    return Question(
+        node=node,
+        action=read.text("action"),
+        facts=read.object("facts"),
+        facts_prefix=f"{prefix}/facts",
+        event_id=read.uuid("event_id"),
+        as_of_us=as_of_us,
+        policy_ref=policy_ref,
+    )

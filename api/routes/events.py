@@ -1,0 +1,97 @@
+"""Events: what happened, one at a time or many, and the list of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.answers import event_answer, json_response, page_of, recorded_response
+from api.batches import MAX_ELEMENTS, answer_all
+from api.models import EventAnswer, EventRequest, Page
+from api.openapi import body_of
+from api.requests import Members, authenticate, call_of, parse_object, read_body
+from api.services import services_of
+from precedent.decide import Call
+from precedent.errors import FieldInvalid
+from precedent.guard.access import Principal
+from precedent.ledger.canonical import element_texts, member_texts, parse_strict
+from precedent.ledger.projections import EVENT_COLUMNS, EVENTS, as_row
+from precedent.record import Happening
+
+router = APIRouter(tags=["Events"])
+
+MEMBERS = ("type", "actor", "correlation_id", "correlationId", "ts", "as_of", "source", "subject", "payload")
+
+
+@router.post("/events", status_code=201, response_model=EventAnswer, openapi_extra=body_of(EventRequest))
+async def record(request: Request) -> Response:
+    """Record one event and answer with the stored row; or a JSON array of up to 1,000, answered with their ids."""
+    services = services_of(request)
+    principal = await authenticate(request, services, "events:write")
+    body = await read_body(request, services.settings.batch_limit_bytes)
+    if body.lstrip()[:1] == b"[":
+        return await _record_many(request, principal, body)
+    if len(body) > services.settings.body_limit_bytes:
+        raise FieldInvalid(f"one event has at most {services.settings.body_limit_bytes} bytes")
+    members = parse_object(body)
+    call = call_of(request, services, principal, body, _correlation_id(members))
+    recorded = await services.recorder.record_event(_happening_of(members, body.decode(), principal), call)
+    return recorded_response(event_answer(recorded, services.settings.chain), is_replay=recorded.is_replay)
+
+
+@router.get("/events", response_model=Page)
+async def list_events(
+    request: Request,
+    type: str | None = None,
+    actor: str | None = None,
+    since: datetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    after: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """Events, newest first."""
+    services = services_of(request)
+    await authenticate(request, services, "read")
+    parameters = {"type": type, "actor": actor, "since": since, "after": after, "limit": limit + 1}
+    rows = await services.reads.fetch(EVENTS, parameters | {"chain": services.chain_id})
+    return json_response(page_of([as_row(EVENT_COLUMNS, row) for row in rows], limit))
+
+
+async def _record_many(request: Request, principal: Principal, body: bytes) -> Response:
+    services = services_of(request)
+    elements = parse_strict(body)
+    if not 0 < len(elements) <= MAX_ELEMENTS:
+        raise FieldInvalid(f"an array has 1 to {MAX_ELEMENTS} events")
+    texts = element_texts(body.decode())
+
+    async def record_one(members: dict[str, Any], call: Call, prefix: str) -> dict[str, Any]:
+        recorded = await services.recorder.record_event(_happening_of(members, call.received.decode(), principal, prefix), call)
+        return event_answer(recorded, services.settings.chain)
+
+    answers = await answer_all(request, call_of(request, services, principal, body), elements, texts, "", record_one)
+    ids = [answer.get("id") for answer in answers]
+    rejected = [{"index": place} | answer for place, answer in enumerate(answers) if "id" not in answer]
+    return json_response({"accepted": len(ids) - len(rejected), "ids": ids, "rejected": rejected}, 201 if len(rejected) < len(ids) else 422)
+
+
+def _happening_of(members: dict[str, Any], text: str, principal: Principal, prefix: str = "") -> Happening:
+    read = Members(members, prefix)
+    read.require_known(*MEMBERS)
+    as_of_us = read.instant_us("as_of")
+    if as_of_us is not None:
+        principal.require("import")
+    return Happening(
+        type=str(read.text("type", is_required=True)),
+        payload_text=member_texts(text).get("payload", "null"),
+        actor=read.text("actor"),
+        ts_us=read.instant_us("ts"),
+        as_of_us=as_of_us,
+        source=read.text("source"),
+        subject=read.text("subject"),
+    )
+
+
+def _correlation_id(members: dict[str, Any]) -> Any:
+    return members.get("correlation_id", members.get("correlationId"))

@@ -1,0 +1,74 @@
+"""Flags and the kill switch: what may be decided at all, and up to which level alone."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from api.answers import json_response
+from api.models import FlagRequest, KillSwitchRequest
+from api.openapi import body_of
+from api.requests import Members, authenticate, parse_object, read_body
+from api.services import Services, services_of
+from precedent.errors import FieldInvalid
+from precedent.guard import store
+from precedent.guard.access import Principal
+from precedent.guard.flags import KILL_SWITCH, MAX_LEVEL, set_flag
+
+router = APIRouter(tags=["Flags"])
+
+COLUMNS = ("node", "action", "enabled", "max_level", "reason", "updated_at", "updated_by")
+
+
+@router.get("/flags")
+async def list_flags(request: Request) -> Response:
+    """All flags; an action without one is not enabled."""
+    services = services_of(request)
+    await authenticate(request, services, "read")
+    return json_response(await _flags(services))
+
+
+@router.put("/flags/{node}/{action}", openapi_extra=body_of(FlagRequest))
+async def put_flag(request: Request, node: str, action: str) -> Response:
+    """Switch an action on or off, and say up to which level it may act alone."""
+    services = services_of(request)
+    principal = await authenticate(request, services, "flags:write", node)
+    members = parse_object(await read_body(request, services.settings.body_limit_bytes))
+    Members(members).require_known("enabled", "max_level", "reason")
+    enabled, max_level = members.get("enabled"), members.get("max_level", MAX_LEVEL)
+    if not isinstance(enabled, bool):
+        raise Members(members).fault("enabled", "enabled is true or false")
+    if type(max_level) is not int:
+        raise Members(members).fault("max_level", f"max_level is 0 to {MAX_LEVEL}")
+    if node == "*" or action == "*":
+        raise FieldInvalid("the kill switch has a route of its own: PUT /kill-switch")
+    return await _set(services, principal, (node, action), enabled, max_level, members)
+
+
+@router.put("/kill-switch", openapi_extra=body_of(KillSwitchRequest))
+async def put_kill_switch(request: Request) -> Response:
+    """Halt or resume everything: while halted, every decision escalates and is recorded."""
+    services = services_of(request)
+    principal = await authenticate(request, services, "flags:write")
+    members = parse_object(await read_body(request, services.settings.body_limit_bytes))
+    Members(members).require_known("halted", "reason")
+    if not isinstance(members.get("halted"), bool):
+        raise Members(members).fault("halted", "halted is true or false")
+    return await _set(services, principal, KILL_SWITCH, not members["halted"], MAX_LEVEL, members)
+
+
+async def _set(
+    services: Services, principal: Principal, flag: tuple[str, str], enabled: bool, max_level: int, members: dict[str, object]
+) -> Response:
+    reason = str(Members(members).text("reason", is_required=True, limit=1000))
+    await run_in_threadpool(set_flag, services.url, services.settings, *flag, enabled, max_level, reason, principal.name)
+    await services.authority.reload()
+    return json_response(await _flags(services))
+
+
+async def _flags(services: Services) -> dict[str, object]:
+    rows = await services.reads.fetch(store.FLAGS, (services.chain_id,))
+    flags = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    switch = [flag for flag in flags if (flag["node"], flag["action"]) == KILL_SWITCH]
+    return {"halted": any(not flag["enabled"] for flag in switch), "items": [flag for flag in flags if flag not in switch]}

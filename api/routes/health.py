@@ -1,0 +1,47 @@
+"""Whether the process lives, and whether it can decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.answers import json_response
+from api.services import services_of
+from precedent.errors import PrecedentError
+from precedent.ledger.projections import HEAD
+
+router = APIRouter(tags=["Health"])
+
+
+@router.get("/health")
+async def health() -> dict[str, bool]:
+    """The process answers; asks nobody else."""
+    return {"ok": True}
+
+
+@router.get("/ready")
+async def ready(request: Request) -> Response:
+    """200 when decisions can be made and recorded; else 503 with the reason in `checks`."""
+    services = services_of(request)
+    checks: dict[str, Any] = {}
+    try:
+        row = await services.reads.fetch_one(HEAD, (services.chain_id,))
+        checks["database"] = {"ok": True}
+        checks["ledger"] = {"ok": True, "size": row[0] if row else 0, "head": row[1] if row else None}
+    except PrecedentError as error:
+        checks["database"] = {"ok": False, "why": str(error)}
+    try:
+        authority = await services.authority.current()
+        nodes = {node: sorted({policy.document.ref for policy in actions.values()}) for node, actions in authority.active.items()}
+        halted = authority.flags.is_halted
+        checks["policies"] = {"ok": bool(nodes), "active": nodes, "epoch": authority.epoch, "halted": halted}
+        if not nodes:
+            checks["policies"]["why"] = "no policy is active (precedent policy publish, activate)"
+    except PrecedentError as error:
+        checks["policies"] = {"ok": False, "why": str(error)}
+    depth, limit = services.writer.queue_depth, services.settings.append_queue_limit
+    checks["writer"] = {"ok": depth < limit, "queue_depth": depth, "queue_limit": limit}
+    is_ready = all(check["ok"] for check in checks.values())
+    return json_response({"ok": is_ready, "checks": checks}, 200 if is_ready else 503, None if is_ready else {"Retry-After": "1"})

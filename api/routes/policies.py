@@ -1,0 +1,111 @@
+"""Policies: listed, checked, published, activated, withdrawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from api.answers import json_response
+from api.problems import Problem
+from api.requests import authenticate, parse_object, read_body
+from api.services import services_of
+from precedent.errors import FieldInvalid, NotStrictJson, PolicyNotFound
+from precedent.policy import store
+from precedent.policy.registry import activate, publish, validate, withdraw
+
+router = APIRouter(tags=["Policies"])
+
+POLICY_COLUMNS = ("name", "version", "node", "digest", "status", "created_at", "created_by", "activated_at")
+YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+TEXT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/yaml": {"schema": {"type": "string"}}, "application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+
+@router.get("/policies")
+async def list_policies(request: Request) -> Response:
+    """Every published version."""
+    services = services_of(request)
+    await authenticate(request, services, "read")
+    rows = await services.reads.fetch(store.LIST, (services.chain_id,))
+    return json_response({"items": [dict(zip(POLICY_COLUMNS, row, strict=True)) for row in rows], "next": None})
+
+
+@router.get("/policies/{ref}")
+async def get_policy(request: Request, ref: str) -> Response:
+    """One version (`name@version`), or the active one of a name, with its source and document."""
+    services = services_of(request)
+    await authenticate(request, services, "read")
+    name, _, version = ref.partition("@")
+    row = await services.reads.fetch_one(store.ONE, {"chain": services.chain_id, "name": name, "version": version or None})
+    if row is None:
+        raise PolicyNotFound(f"no policy {ref} is published" if version else f"no version of {ref} is active")
+    return json_response(dict(zip((*POLICY_COLUMNS, "source", "document"), row, strict=True)))
+
+
+@router.post("/policies/validate", openapi_extra=TEXT_BODY)
+async def validate_policy(request: Request) -> Response:
+    """The document's reference and digest where it has no problems; else each problem with line and column."""
+    services = services_of(request)
+    await authenticate(request, services, "policies:write")
+    document = await run_in_threadpool(validate, await _policy_text(request), "<body>")
+    return json_response({"ref": document.ref, "node": document.node, "actions": list(document.actions), "digest": document.digest_hex})
+
+
+@router.post("/policies/{node}/publish", status_code=201, openapi_extra=TEXT_BODY)
+async def publish_policy(request: Request, node: str) -> Response:
+    """Store a version for ever; it decides nothing until it is activated. 200 where the same was published before."""
+    services = services_of(request)
+    principal = await authenticate(request, services, "policies:write", node)
+    text = await _policy_text(request)
+    document = await run_in_threadpool(validate, text, "<body>")
+    if document.node != node:
+        raise FieldInvalid(f"the document is of the node '{document.node}', not '{node}'")
+    published = await run_in_threadpool(publish, services.url, services.settings, text, "<body>", principal.name)
+    body = {"ref": published.ref, "node": published.node, "actions": list(published.actions), "digest": published.digest}
+    return json_response(body, 201 if published.is_new else 200)
+
+
+@router.post("/policies/{ref}/activate")
+async def activate_policy(request: Request, ref: str) -> Response:
+    """Make a version the one that its name means, at once for every process."""
+    return await _change(request, ref, activate)
+
+
+@router.post("/policies/{ref}/withdraw")
+async def withdraw_policy(request: Request, ref: str) -> Response:
+    """Take a version out of use for good."""
+    return await _change(request, ref, withdraw)
+
+
+async def _change(request: Request, ref: str, change: Any) -> Response:
+    services = services_of(request)
+    principal = await authenticate(request, services, "policies:activate")
+    await run_in_threadpool(change, services.url, services.settings, ref, principal.name)
+    await services.authority.reload()
+    return await get_policy(request, ref) if "read" in principal.scopes else json_response({"ref": ref})
+
+
+async def _policy_text(request: Request) -> str:
+    services = services_of(request)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    limit_bytes = services.settings.batch_limit_bytes
+    if media_type not in YAML_TYPES:
+        body = await read_body(request, limit_bytes)
+        parse_object(body)  # JSON is YAML, but YAML is laxer: what claims to be JSON is held to it
+        return body.decode()
+    chunks = bytearray()
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > limit_bytes:
+            raise Problem(413, "BODY_TOO_LARGE", f"the body has more than {limit_bytes} bytes")
+    try:
+        return chunks.decode()
+    except UnicodeDecodeError as error:
+        raise NotStrictJson("the document is not UTF-8") from error

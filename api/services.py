@@ -1,0 +1,113 @@
+"""Everything a request may use, made once at start and closed in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from starlette.requests import Request
+
+from precedent.authority import AuthoritySource
+from precedent.clock import Clock, SystemClock, to_instant
+from precedent.db.embedded import database_url
+from precedent.db.reads import Reads
+from precedent.decide import Decider
+from precedent.errors import DatabaseUnavailable, SettingsInvalid
+from precedent.guard.access import Access
+from precedent.ledger import store
+from precedent.ledger.keyring import Keyring, load_keyring
+from precedent.ledger.store import Entries
+from precedent.ledger.subjects import Subjects
+from precedent.ledger.writer import Writer
+from precedent.memory.features import FeatureReader
+from precedent.record import Recorder
+from precedent.settings import Settings
+
+log = structlog.get_logger("api")
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One an API process."""
+
+    settings: Settings
+    url: str
+    clock: Clock
+    chain_id: UUID
+    keyring: Keyring
+    reads: Reads
+    writer: Writer
+    access: Access
+    authority: AuthoritySource
+    entries: Entries
+    decider: Decider
+    recorder: Recorder
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """The services, until the block ends; then what waits for a commit is committed.
+
+    Raises: DatabaseUnavailable where no database answers within START_SECONDS; SettingsInvalid.
+    """
+    clock = clock or SystemClock()
+    url = database_url(settings)
+    month = to_instant(clock.now_us())[:7]
+    keyring = load_keyring(settings.keys_path, month, create=settings.mode == "development")
+    reads = Reads(url, settings.read_pool_size)
+    await reads.open()
+    try:
+        chain_id = await _find_chain(reads, settings.chain)
+        writer = Writer(url, chain_id, queue_limit=settings.append_queue_limit, timeout_seconds=settings.append_timeout_seconds)
+        authority = AuthoritySource(reads, url, chain_id)
+        subjects = Subjects(reads, keyring, chain_id, clock)
+        entries = Entries(reads, chain_id)
+        features = FeatureReader(reads, chain_id)
+        writer.start()
+        authority.start()
+        try:
+            yield Services(
+                settings=settings,
+                url=url,
+                clock=clock,
+                chain_id=chain_id,
+                keyring=keyring,
+                reads=reads,
+                writer=writer,
+                access=Access(reads, clock.monotonic_ns),
+                authority=authority,
+                entries=entries,
+                decider=Decider(authority, subjects, features, entries, writer, clock),
+                recorder=Recorder(authority, subjects, entries, writer, clock),
+            )
+        finally:
+            await authority.stop()
+            await writer.stop()
+    finally:
+        await reads.close()
+
+
+async def _find_chain(reads: Reads, name: str) -> UUID:
+    for _ in range(START_SECONDS):
+        try:
+            row = await reads.fetch_one(store.CHAIN, (name,))
+        except DatabaseUnavailable as error:
+            log.warning("waiting_for_database", error=str(error))
+            await asyncio.sleep(1)
+            continue
+        if row is None:
+            raise SettingsInvalid(f"no chain is named '{name}'")
+        found: UUID = row[0]
+        return found
+    raise DatabaseUnavailable(f"no database answered within {START_SECONDS} s")
+
+
+def services_of(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
