@@ -4,7 +4,7 @@ Every call that changes something carries an `Idempotency-Key`, chosen once and 
 whose answer was lost makes nothing twice, so that trying again is always safe.
 
 ClientError
-├── Unreachable        no answer to any attempt, or the API stayed unavailable (429, 502, 503, 504)
+├── Unreachable        no answer to any attempt, or none but 429 and 5xx
 ├── AnswerUnreadable   an answer that isn't JSON, so not from the API
 └── Refused            the API's problem, with status, code, detail and faults
     ├── InputNotAccepted (400, 413, 415, 422)   ├── AccessRefused (401, 403)
@@ -48,11 +48,14 @@ class AnswerUnreadable(ClientError):
 
 
 class Refused(ClientError):
-    """The API's own words: its `code` is stable, `faults` point into what was sent."""
+    """The API's own words: its `code` is stable, `faults` point into what was sent; `content` is the whole answer."""
 
-    def __init__(self, status: int, code: str, detail: str, faults: Sequence[Fault]) -> None:
-        super().__init__(f"{detail} ({code}, {status})")
-        self.status, self.code, self.detail, self.faults = status, code, detail, tuple(faults)
+    def __init__(self, status: int, content: Mapping[str, Any]) -> None:
+        self.status, self.content = status, content
+        self.code = str(content.get("code", "UNKNOWN"))
+        self.detail = str(content.get("detail") or content.get("title") or "refused")
+        self.faults = tuple(faults_of(content))
+        super().__init__(f"{self.detail} ({self.code}, {status})")
 
 
 class InputNotAccepted(Refused):
@@ -137,20 +140,22 @@ class Patience:
     pauses: int = 0
     began_ns: int = -1
 
-    def pause_after(self, result: httpx2.Response | httpx2.TransportError) -> float | None:
-        """Seconds to wait; None when `result` is final."""
-        if isinstance(result, httpx2.Response) and result.status_code not in PASSING:
-            return None
+    def pause(self, asked_seconds: float = 0.0) -> float | None:
+        """Seconds to wait before the next attempt, as many as the API asked for at least; None when time is up."""
         now_ns = self.clock.monotonic_ns()
         if self.began_ns < 0:
             self.began_ns = now_ns
         # Without jitter, all clients of a server that comes back would knock in the same instant and push it over again.
         share = int.from_bytes(self.clock.random_bytes(2), "big") / 0xFFFF
-        pause = share * min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self.pauses)
-        if isinstance(result, httpx2.Response):
-            pause = max(pause, _asked_pause(result))
+        pause = max(asked_seconds, share * min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self.pauses))
         self.pauses += 1
         return pause if (now_ns - self.began_ns) / 1e9 + pause <= self.seconds else None
+
+    def pause_after(self, result: httpx2.Response | httpx2.TransportError) -> float | None:
+        """As `pause`; None when `result` is final."""
+        if not isinstance(result, httpx2.Response):
+            return self.pause()
+        return self.pause(_asked_pause(result)) if result.status_code in PASSING else None
 
 
 def _asked_pause(response: httpx2.Response) -> float:
@@ -173,12 +178,14 @@ def read_answer(result: httpx2.Response | httpx2.TransportError) -> Any:
         raise AnswerUnreadable(f"couldn't read the answer ({result.status_code}): it isn't JSON") from error
     if result.is_success:
         return content
-    problem = content if isinstance(content, dict) else {}
-    detail = str(problem.get("detail") or problem.get("title") or result.reason_phrase)
-    if result.status_code in PASSING:
-        raise Unreachable(f"the API is unavailable ({result.status_code}): {detail}")
-    kind = _REFUSALS.get(result.status_code, Refused)
-    raise kind(result.status_code, str(problem.get("code", "UNKNOWN")), detail, faults_of(problem))
+    raise refusal_of(result.status_code, content if isinstance(content, dict) else {})
+
+
+def refusal_of(status: int, problem: Mapping[str, Any]) -> ClientError:
+    """The error that a problem means; also for one that stands in the place of a batch's element."""
+    if status in PASSING or status >= 500:
+        return Unreachable(f"the API is unavailable: {problem.get('detail') or problem.get('title') or 'no reason given'} ({status})")
+    return _REFUSALS.get(status, Refused)(status, problem)
 
 
 def faults_of(problem: Mapping[str, Any]) -> list[Fault]:

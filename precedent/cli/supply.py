@@ -46,7 +46,7 @@ def supply(
     """
     settings = load_settings()
     try:
-        source = Source(open_table(file), read_mapping(mapping.read_text(encoding="utf-8"), str(mapping)), limit)
+        source = Source(open_table(file), read_mapping(mapping.read_text(encoding="utf-8"), str(mapping)), str(mapping), limit)
         load = load_of(source, settings, target_of(settings, url, token), mapping, resume)
         loaded = _run(load)
     except MappingInvalid as error:
@@ -87,6 +87,7 @@ class Source:
 
     table: Table
     mapping: Mapping
+    mapping_file: str
     limit: int | None = None
 
     def fill(self, spool: Spool, on_progress: Callable[[int], None]) -> list[Rejected]:
@@ -96,7 +97,7 @@ class Source:
         """
         names = {place.column for place in self.mapping.places}
         if self.table.columns is not None:
-            require_columns(self.mapping, self.table.columns, "mapping")
+            require_columns(self.mapping, self.table.columns, self.mapping_file)
         cases, rejected = Cases(self.mapping), []
         blank = dict.fromkeys(names, "") if self.table.columns is None else {}
         for count, line in enumerate(self.table.lines(), start=1):

@@ -16,7 +16,9 @@ from precedent.cli.loading.operation import OUTCOMES, Kind, Operation
 from precedent.cli.loading.spool import Spool
 from precedent.cli.loading.tally import Rejected, Tally
 from precedent.cli.loading.window import WINDOW_LIMIT, Rows, Window, batch_key, cut
-from precedent.client import AnswerUnreadable, Call, Client, InputNotAccepted
+from precedent.client import AnswerUnreadable, Call, Client, InputNotAccepted, Patience, faults_of, refusal_of
+
+OF_THE_LOAD = frozenset({401, 403, 404})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +103,12 @@ class Delivery:
         self.on_progress(len(window))
 
     def _events(self, operations: list[Operation]) -> Answers:
-        """An array is taken whole or not at all: what the API points at is left out, and the rest sent again."""
-        rejected: list[Rejected] = []
-        while operations:
-            try:
-                answer = self._post("/events", Kind.EVENT, operations, [one.body for one in operations], b"[", b"]")
-            except InputNotAccepted as refusal:
-                faults = {place: fault for fault in refusal.faults if (place := _place(fault.pointer)) is not None}
-                if not faults:
-                    raise
-                rejected += [
-                    Rejected(one.row, "event", faults[place].code, faults[place].message)
-                    for place, one in enumerate(operations)
-                    if place in faults
-                ]
-                operations = [one for place, one in enumerate(operations) if place not in faults]
-                continue
-            ids = _listed(answer, "ids", len(operations))
-            return Answers({one.row: {"id": ids[place]} for place, one in enumerate(operations)}, rejected)
-        return Answers({}, rejected)
+        return self._answers("/events", Kind.EVENT, operations, [one.body for one in operations], b"[", b"]")
 
     def _decisions(self, operations: list[Operation], event_ids: dict[int, str]) -> Answers:
         bodies = [one.body_with("event_id", event_ids.get(one.row)) for one in operations]
-        return self._answers(f"/decisions/{quote(self.node or '', safe='')}/batch", Kind.DECISION, operations, bodies, b"decisions")
+        path = f"/decisions/{quote(self.node or '', safe='')}/batch"
+        return self._answers(path, Kind.DECISION, operations, bodies, b'{"decisions":[', b"]}")
 
     def _outcomes(self, operations: list[Operation], fresh: dict[int, dict[str, Any]]) -> Answers:
         """A row whose decision was rejected has none to send: it was counted there."""
@@ -135,41 +120,67 @@ class Delivery:
             if decided is not None and one.kind != (Kind.OUTCOME_IF_NOT if decided[1] else Kind.OUTCOME_IF_APPROVED):
                 sent.append(one)
                 bodies.append(one.body_with("decision_id", decided[0]))
-        return self._answers("/outcomes", Kind.OUTCOME, sent, bodies, b"outcomes")
+        return self._answers("/outcomes", Kind.OUTCOME, sent, bodies, b'{"outcomes":[', b"]}")
 
-    def _answers(self, path: str, kind: Kind, operations: list[Operation], bodies: list[bytes], name: bytes) -> Answers:
-        if not operations:
-            return Answers({}, [])
-        answer = self._post(path, kind, operations, bodies, b'{"' + name + b'":[', b"]}")
+    def _answers(self, path: str, kind: Kind, operations: list[Operation], bodies: list[bytes], head: bytes, tail: bytes) -> Answers:
+        """The API's word on each operation.
+
+        Raises: Unreachable; Refused for what isn't about one row: a right that is missing, a node that isn't there.
+        """
         accepted: dict[int, dict[str, Any]] = {}
         rejected: list[Rejected] = []
-        for one, item in zip(operations, _listed(answer, "answers", len(operations)), strict=True):
-            if isinstance(item.get("status"), int):
-                rejected.append(_rejected(one.row, kind.name.lower(), item))
-            else:
-                accepted[one.row] = item
+        if operations:
+            key = batch_key(self.load_id, kind, (one.row for one in operations))
+            elements = self._send(Call("POST", path, head + b",".join(bodies) + tail, key), len(operations))
+            for one, element in zip(operations, elements, strict=True):
+                if not _is_problem(element):
+                    accepted[one.row] = element
+                elif element["status"] in OF_THE_LOAD:
+                    raise refusal_of(element["status"], element)
+                else:
+                    rejected.append(_rejected(one.row, kind.name.lower(), element))
         return Answers(accepted, rejected)
 
-    def _post(self, path: str, kind: Kind, operations: list[Operation], bodies: list[bytes], head: bytes, tail: bytes) -> Any:
-        key = batch_key(self.load_id, kind, (one.row for one in operations))
-        return self.client.send(Call("POST", path, head + b",".join(bodies) + tail, key))
+    def _send(self, call: Call, count: int) -> list[dict[str, Any]]:
+        """The elements' answers. A batch of which a part met a passing fault is sent again: its key keeps the rest from doubling."""
+        patience = Patience(self.client.clock, self.client.patience_seconds)
+        while True:
+            elements = _elements(self._whole(call), count)
+            passing = [element for element in elements if _is_problem(element) and element["status"] >= 500]
+            if not passing:
+                return elements
+            if (seconds := patience.pause()) is None:
+                raise refusal_of(passing[0]["status"], passing[0])
+            self.client.pause(seconds)
+
+    def _whole(self, call: Call) -> Any:
+        """The answer to a batch; of events, one that refuses every element is an answer, too."""
+        try:
+            return self.client.send(call)
+        except InputNotAccepted as refusal:
+            if "rejected" in refusal.content:
+                return refusal.content
+            raise
 
 
-def _listed(answer: Any, name: str, count: int) -> list[Any]:
-    listed = answer.get(name) if isinstance(answer, dict) else None
-    if not isinstance(listed, list) or len(listed) != count:
-        raise AnswerUnreadable(f"couldn't read the answer to a batch: it has no '{name}' of {count}")
-    return listed
+def _elements(answer: Any, count: int) -> list[dict[str, Any]]:
+    """One object an element: of `answers` as they are, of `ids` (null where `rejected` has the problem) made alike."""
+    held = answer if isinstance(answer, dict) else {}
+    elements: list[Any]
+    if "ids" in held:
+        problems = {one["index"]: one for one in held.get("rejected", [])}
+        elements = [{"id": one} if one is not None else problems.get(place) for place, one in enumerate(held["ids"])]
+    else:
+        elements = held.get("answers") or []
+    if len(elements) != count or not all(isinstance(one, dict) for one in elements):
+        raise AnswerUnreadable(f"couldn't read the answer to a batch: it doesn't answer each of {count}")
+    return elements
 
 
-def _place(pointer: str) -> int | None:
-    """The item of an array that a JSON pointer starts at."""
-    first = pointer.removeprefix("/").split("/", 1)[0]
-    return int(first) if first.isascii() and first.isdecimal() else None
+def _is_problem(element: dict[str, Any]) -> bool:
+    return isinstance(element.get("status"), int) and "id" not in element and "decision_id" not in element
 
 
 def _rejected(row: int, step: str, problem: dict[str, Any]) -> Rejected:
-    words = "; ".join(str(fault.get("message")) for fault in problem.get("errors") or []) or str(
-        problem.get("detail") or problem.get("title")
-    )
+    words = "; ".join(fault.message for fault in faults_of(problem)) or str(problem.get("detail") or problem.get("title"))
     return Rejected(row, step, str(problem.get("code", "UNKNOWN")), words)

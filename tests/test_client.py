@@ -1,0 +1,171 @@
+import asyncio
+import itertools
+import uuid
+from decimal import Decimal
+
+import httpx2
+import orjson
+import pytest
+
+from precedent.client import (
+    AccessRefused,
+    AnswerUnreadable,
+    AsyncClient,
+    Client,
+    InputNotAccepted,
+    NotNow,
+    NotThere,
+    Patience,
+    Refused,
+    Unreachable,
+    get,
+)
+
+
+class SteppingClock:
+    """Time passes only when somebody waits; all jitter is the longest possible."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.ids = itertools.count(1)
+
+    def now_us(self) -> int:
+        return int(self.seconds * 1e6)
+
+    def monotonic_ns(self) -> int:
+        return int(self.seconds * 1e9)
+
+    def new_id(self) -> uuid.UUID:
+        return uuid.UUID(int=next(self.ids))
+
+    def random_bytes(self, count: int) -> bytes:
+        return b"\xff" * count
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class Scripted:
+    """Answers requests by a script and keeps them; an exception in the script is a broken connection."""
+
+    def __init__(self, *script: httpx2.Response | Exception) -> None:
+        self.script = list(script)
+        self.requests: list[httpx2.Request] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def client_of(server: Scripted, clock: SteppingClock) -> Client:
+    return Client("http://api.test", "secret", clock=clock, transport=httpx2.MockTransport(server), pause=clock.wait)
+
+
+def problem(status: int, code: str, **others: object) -> httpx2.Response:
+    return httpx2.Response(status, json={"status": status, "code": code, "detail": "words", **others})
+
+
+DECIDED = httpx2.Response(201, json={"id": "d-1", "verdict": "approve"})
+
+
+def test_a_call_carries_the_token_a_key_and_the_digits_of_a_decimal() -> None:
+    server, clock = Scripted(DECIDED), SteppingClock()
+    with client_of(server, clock) as client:
+        answer = client.decide("finance", {"deal_value": Decimal("12000.10")}, action="approve_discount", correlation_id="c-1")
+    (request,) = server.requests
+    assert answer["id"] == "d-1"
+    assert request.headers["authorization"] == "Bearer secret"
+    assert uuid.UUID(request.headers["idempotency-key"])
+    assert request.url.path == "/decisions/finance"
+    assert request.content == b'{"facts":{"deal_value":12000.10},"action":"approve_discount","correlation_id":"c-1"}'
+
+
+def test_a_retry_keeps_the_key_so_that_nothing_is_doubled() -> None:
+    lost = httpx2.ReadError("connection reset")
+    server, clock = Scripted(lost, problem(503, "DATABASE_UNAVAILABLE"), DECIDED), SteppingClock()
+    with client_of(server, clock) as client:
+        client.decide("finance", {})
+        client.decide("finance", {})
+    keys = [request.headers["idempotency-key"] for request in server.requests]
+    assert len(keys) == 4
+    assert len(set(keys[:3])) == 1
+    assert keys[3] != keys[0]
+
+
+def test_pauses_double_up_to_a_bound_and_end_when_patience_does() -> None:
+    clock = SteppingClock()
+    patience = Patience(clock, seconds=30)
+    pauses = []
+    while (pause := patience.pause()) is not None:
+        pauses.append(pause)
+        clock.wait(pause)
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0]
+
+
+def test_the_pause_is_as_long_as_the_api_asks_for() -> None:
+    server, clock = Scripted(httpx2.Response(503, headers={"retry-after": "3"}, json={}), DECIDED), SteppingClock()
+    with client_of(server, clock) as client:
+        client.decide("finance", {})
+    assert clock.seconds == 3.0
+
+
+@pytest.mark.parametrize(
+    "script", [httpx2.ConnectError("refused"), problem(503, "DATABASE_UNAVAILABLE"), httpx2.Response(502, text="<html>")]
+)
+def test_an_api_that_stays_away_is_unreachable(script: httpx2.Response | Exception) -> None:
+    server, clock = Scripted(script), SteppingClock()
+    with client_of(server, clock) as client, pytest.raises(Unreachable):
+        client.health()
+    assert clock.seconds <= 30
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, InputNotAccepted), (422, InputNotAccepted), (401, AccessRefused), (403, AccessRefused), (404, NotThere), (409, NotNow)],
+)
+def test_a_problem_becomes_a_typed_error_at_once(status: int, kind: type[Refused]) -> None:
+    errors = [{"code": "MISSING_FACT", "pointer": "/facts/deal_value", "message": "deal_value is missing"}]
+    server, clock = Scripted(problem(status, "SOME_CODE", errors=errors)), SteppingClock()
+    with client_of(server, clock) as client, pytest.raises(kind) as caught:
+        client.record_outcome("d-1", {"won": True})
+    refusal = caught.value
+    assert len(server.requests) == 1
+    assert (refusal.status, refusal.code, refusal.detail) == (status, "SOME_CODE", "words")
+    assert [(fault.code, fault.pointer) for fault in refusal.faults] == [("MISSING_FACT", "/facts/deal_value")]
+
+
+def test_an_answer_that_is_no_json_is_not_taken_for_one() -> None:
+    server = Scripted(httpx2.Response(200, text="<html>a proxy's page</html>"))
+    with client_of(server, SteppingClock()) as client, pytest.raises(AnswerUnreadable):
+        client.health()
+
+
+def test_what_only_reads_carries_no_key_and_leaves_absent_query_out() -> None:
+    call = get("/events", type="A B", since=None)
+    assert (call.path, call.key) == ("/events?type=A+B", None)
+
+
+def test_the_async_client_keeps_the_key_too_and_bounds_what_is_in_flight() -> None:
+    inside, most = 0, 0
+    keys: list[str] = []
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        nonlocal inside, most
+        inside, most = inside + 1, max(most, inside + 1)
+        is_first = not keys
+        keys.append(request.headers["idempotency-key"])
+        await asyncio.sleep(0)
+        inside -= 1
+        return httpx2.Response(503, json={}) if is_first else httpx2.Response(201, json=orjson.loads(request.content))
+
+    async def ask_many() -> list[object]:
+        async with AsyncClient("http://api.test", transport=httpx2.MockTransport(answer)) as client:
+            return list(await asyncio.gather(*(client.decide("finance", {"n": number}) for number in range(100))))
+
+    answers = asyncio.run(ask_many())
+    assert [one["facts"]["n"] for one in answers] == list(range(100))  # type: ignore[index]
+    assert (len(keys), len(set(keys))) == (101, 100)
+    assert 1 < most <= 32
