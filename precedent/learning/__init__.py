@@ -1,0 +1,1 @@
+"""What outcomes teach: rewards, counters by variant, and statistics that say what they can't say."""
