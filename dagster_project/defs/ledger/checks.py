@@ -11,7 +11,9 @@ from precedent.settings import load_settings
 SHOWN_FINDINGS = 20
 
 
-@dg.asset_check(asset=dg.AssetKey("decisions"), blocking=True, description="Every entry and every row made from it is intact and in its place.")
+@dg.asset_check(
+    asset=dg.AssetKey("decisions"), blocking=True, description="Every entry and every row made from it is intact and in its place."
+)
 def chain_is_unbroken() -> dg.AssetCheckResult:
     settings = load_settings()
     report = verify_database(database_url(settings), chain=settings.chain)

@@ -49,7 +49,8 @@ def prepare_project(settings: Settings) -> DbtProject:
 
 def _parse(folder: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target) as scratch:
-        command = [dbt_executable(), "--quiet", "--no-use-colors", "parse", "--project-dir", folder, "--profiles-dir", folder]
+        where = ["--project-dir", str(folder), "--profiles-dir", str(folder)]
+        command = [str(dbt_executable()), "--quiet", "--no-use-colors", "parse", *where]
         environment = os.environ | {"DBT_TARGET_PATH": scratch, "DBT_LOG_PATH": scratch, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
         subprocess.run(command, check=True, env=environment, cwd=folder)
         # Whole or not at all: others may be reading the one before.
