@@ -66,7 +66,7 @@ expect decision 'a["verdict"] == "approve" and a["autonomy_level"] == 2 and a["e
 decision=$(field decision id)
 ok "decision $decision: approve, AL2"
 
-call flat POST /decisions/finance 201 '{"action": "approve_discount", "deal_value": 12000, "base_margin_pct": 0.31, "requested_discount_pct": 0.08, "customer_tier": "A"}'
+call flat POST /decisions/finance 201 "$facts"
 expect flat 'a["verdict"] == "approve" and a["autonomy_level"] == 2'
 ok "the same facts flat"
 

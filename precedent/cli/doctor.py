@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import stat
@@ -101,10 +103,10 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
 def _ports(settings: Settings) -> Iterator[Finding]:
     is_ours = records.supervisor_of(settings.home_dir) is not None
     for place in ports.places(settings):
-        if is_ours:
-            yield Finding("port", f"{place.port} belongs to what runs from this home")
-        elif place.is_free():
+        if place.is_free():
             yield Finding("port", f"{place.port} is free")
+        elif is_ours:
+            yield Finding("port", f"{place.port} belongs to what runs from this home")
         else:
             yield Finding("port", f"{place.port} is taken by another process", f"set {place.setting} to a free one")
 
@@ -136,7 +138,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except psycopg.Error as error:
             yield Finding("ledger", f"couldn't read its head: {error}", "migrate the database: precedent up does")
     try:
-        check(url)
+        with contextlib.redirect_stdout(io.StringIO()):  # alembic prints its verdict
+            check(url)
         yield Finding("migrations", "at head")
     except Exception as error:  # alembic raises several kinds that share no parent
         yield Finding("migrations", str(error), "migrate the database: precedent up does")

@@ -13,13 +13,12 @@ COMMANDS = {
     "down": ("precedent.cli.down", "stop what runs from this home"),
     "status": ("precedent.cli.status", "the addresses, and the state of each process"),
     "doctor": ("precedent.cli.doctor", "find what is wrong with this installation"),
-    "policy": ("precedent.cli.policy", "lint, test and publish policies"),
-    "ledger": ("precedent.cli.ledger", "verify the ledger"),
-    "token": ("precedent.cli.token", "create, list and revoke API tokens"),
-    "flags": ("precedent.cli.flags", "enable, cap and stop actions; the kill switch"),
+    "policy": ("precedent.cli.policy", "lint and test policies"),
+    "ledger": ("precedent.cli.ledger", "verify the ledger; rebuild what is derived from it"),
     "import": ("precedent.cli.supply", "load a real log by a mapping"),
     "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),
-    "bench": ("precedent.cli.bench", "measure against baselines, in one run"),
+    "variants": ("precedent.cli.variants", "how each live variant does"),
+    "outbox": ("precedent.cli.outbox", "messages that decisions left for people"),
 }
 
 
