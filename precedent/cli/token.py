@@ -1,0 +1,49 @@
+"""`precedent token …`: who may call the API. A token is shown once; only its hash is kept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from precedent.db.embedded import database_url
+from precedent.db.engine import connect
+from precedent.guard.access import CACHE_SECONDS, SCOPES, create_token, revoke_token
+from precedent.guard.store import LIST_ACCESS
+from precedent.settings import load_settings
+
+app = typer.Typer(help="Tokens: create, revoke, list.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    name: str,
+    scope: Annotated[list[str], typer.Option(help=f"may be repeated: {', '.join(sorted(SCOPES))}")],
+    node: Annotated[list[str] | None, typer.Option(help="may be repeated; all nodes unless named")] = None,
+    expires_in_days: Annotated[float | None, typer.Option(min=0, help="never, unless said")] = None,
+) -> None:
+    """Make a token and print it: keep it, for it is not shown again."""
+    typer.echo(create_token(database_url(load_settings()), name, scope, node or ["*"], expires_in_days))
+
+
+@app.command()
+def revoke(name: str) -> None:
+    """Revoke every token of a name."""
+    count = revoke_token(database_url(load_settings()), name)
+    typer.echo(f"{count} revoked; each process forgets within {CACHE_SECONDS:g} s")
+    if not count:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_tokens() -> None:
+    """All tokens, without their secrets."""
+    with connect(database_url(load_settings())) as connection:
+        rows = connection.execute(LIST_ACCESS).fetchall()
+    table = Table("name", "scopes", "nodes", "made", "expires", "revoked")
+    for name, scopes, nodes, created_at, expires_at, revoked_at in rows:
+        days = [f"{at:%Y-%m-%d}" if at else "" for at in (created_at, expires_at, revoked_at)]
+        table.add_row(name, " ".join(sorted(scopes)), " ".join(nodes), *days)
+    Console().print(table)
