@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from precedent.db.embedded import database_url
 from precedent.db.engine import API, connect
@@ -40,7 +40,7 @@ def list_flags() -> None:
     settings = load_settings()
     with connect(database_url(settings), API) as connection:
         rows = connection.execute(FLAGS, (chain_id_of(connection, settings.chain),)).fetchall()
-    table = Table("node", "action", "enabled", "up to", "reason", "since", "by")
+    table = Table(Column("node", no_wrap=True), Column("action", no_wrap=True), "enabled", "up to", "reason", "since", "by")
     for node, action, enabled, max_level, reason, updated_at, updated_by in rows:
         table.add_row(node, action, "yes" if enabled else "no", f"AL{max_level}", reason, f"{updated_at:%Y-%m-%d %H:%M}", updated_by)
     Console().print(table)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from precedent.db.embedded import database_url
 from precedent.db.engine import API, connect
@@ -168,7 +168,7 @@ def _print_failures(report: SuiteReport) -> None:
 
 
 def _table(reports: list[SuiteReport]) -> Table:
-    table = Table("policy", "cases", "failed", "rules", "conditions", "threshold", "", box=None, pad_edge=False)
+    table = Table(Column("policy", no_wrap=True), "cases", "failed", "rules", "conditions", "threshold", "", box=None, pad_edge=False)
     for report in reports:
         coverage = report.coverage
         table.add_row(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from precedent.db.embedded import database_url
 from precedent.db.engine import connect
@@ -42,7 +42,7 @@ def list_tokens() -> None:
     """All tokens, without their secrets."""
     with connect(database_url(load_settings())) as connection:
         rows = connection.execute(LIST_ACCESS).fetchall()
-    table = Table("name", "scopes", "nodes", "made", "expires", "revoked")
+    table = Table(Column("name", no_wrap=True), "scopes", "nodes", "made", "expires", "revoked")
     for name, scopes, nodes, created_at, expires_at, revoked_at in rows:
         days = [f"{at:%Y-%m-%d}" if at else "" for at in (created_at, expires_at, revoked_at)]
         table.add_row(name, " ".join(sorted(scopes)), " ".join(nodes), *days)
