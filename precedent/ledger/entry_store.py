@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from precedent.ledger.entry import ENVELOPE, ENVELOPE_BYTES, leaf_of
-from precedent.ledger.segment import Before, StoredEntry, StoredSections
+from precedent.ledger.segment import Before, StoredEntry, StoredSections, witness_of
 
 _ENTRIES = sql.SQL("""
 copy (
@@ -61,7 +61,7 @@ def before_at(connection: psycopg.Connection, chain_id: UUID, seq: int) -> Befor
     if row is None or len(row[0]) != ENVELOPE_BYTES:
         return None
     _, _, chain_bytes, own_seq, at_us, *_ = ENVELOPE.unpack(row[0])
-    return Before(row[1], leaf_of(row[0]), at_us) if (own_seq, chain_bytes) == (seq, chain_id.bytes) else None
+    return witness_of(row[1], leaf_of(row[0]), at_us) if (own_seq, chain_bytes) == (seq, chain_id.bytes) else None
 
 
 def prev_leaf_at(connection: psycopg.Connection, chain_id: UUID, seq: int) -> bytes | None:

@@ -51,6 +51,11 @@ class Before(NamedTuple):
     recorded_at_us: int
 
 
+def witness_of(stored_leaf: bytes, leaf: bytes, recorded_at_us: int) -> Before:
+    """What an entry says of the next; the time of an envelope that was changed says nothing."""
+    return Before(stored_leaf, leaf, recorded_at_us if stored_leaf == leaf else -1)
+
+
 GENESIS = Before(NO_PREVIOUS, NO_PREVIOUS, -1)
 
 
@@ -103,7 +108,7 @@ class SegmentCheck:
         else:
             self._explain(row, before)
             is_in_place = own_seq == seq and chain_bytes == self._chain_bytes
-            self.before = Before(leaf, own_leaf, at_us) if is_in_place else None
+            self.before = witness_of(leaf, own_leaf, at_us) if is_in_place else None
         self.expected_seq = seq + 1
 
     def finish(self, last_seq: int, next_prev_leaf: bytes | None) -> None:
@@ -158,7 +163,7 @@ class SegmentCheck:
             where = "entry.chain_id" if is_authentic else "entry.envelope"
             yield _finding(Verdict.MUTATED, row, where, f"it was written for chain {UUID(bytes=chain_bytes)}")
         yield from _section_faults(row, body_root)
-        if before is not None and own_seq == row.seq:
+        if before is not None and own_seq == row.seq and is_authentic:
             if prev_leaf not in before:
                 yield _finding(
                     Verdict.FORKED, row, "entry.envelope", f"it continues another entry {row.seq - 1} than the one that stands there"
