@@ -22,7 +22,8 @@ from precedent.clock import Clock
 from precedent.errors import PrecedentError
 from precedent.settings import Settings, load_settings
 
-ROUTERS = (health, events, decisions, outcomes, reviews, policies, flags, jobs, ledger, metrics, pages)
+# Routes are tried in this order: the one that is asked most comes first.
+ROUTERS = (decisions, health, events, outcomes, reviews, policies, flags, jobs, ledger, metrics, pages)
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
 import time
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.logs import render_line
 from api.metrics import Measurements
 from api.problems import Problem, answer_error, problem_response
+from precedent.guard.redact import redact_text
 
-log = structlog.get_logger("api")
+# Without the processors of other logs: they cost 30 µs a line, a tenth of a decision.
+access_log = structlog.wrap_logger(
+    structlog.BytesLogger(sys.stderr.buffer),
+    processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True), render_line],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    cache_logger_on_first_use=True,
+)
 
 CORRELATION_ID = re.compile(r"[!-~]{1,128}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -34,6 +45,7 @@ class Context:
         correlation_id = correlation_of(scope["headers"])
         scope["received_ns"] = started_ns
         scope["correlation_id"] = correlation_id or uuid4().hex
+        scope["is_callers_id"] = bool(correlation_id)
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -56,8 +68,24 @@ class Context:
             route = getattr(scope.get("route"), "path", "(none)")
             seconds = (time.perf_counter_ns() - started_ns) / 1e9
             self._measurements.observe(scope["method"], route, status, seconds)
-            log.info("request", method=scope["method"], route=route, path=scope["path"], status=status, ms=round(seconds * 1000, 3))
+            self._log(scope, route, status, seconds)
             structlog.contextvars.clear_contextvars()
+
+    def _log(self, scope: Scope, route: str, status: int, seconds: float) -> None:
+        """One line a request. What the caller chose, path and correlation id, is redacted; the rest is ours and need not be."""
+        access_log.info(
+            "request",
+            correlation_id=redact_text(scope["correlation_id"]) if scope["is_callers_id"] else scope["correlation_id"],
+            method=scope["method"],
+            route=route,
+            path=_redacted_path(scope["path"]),
+            status=status,
+            ms=round(seconds * 1000, 3),
+        )
+
+
+# The same few paths come again and again.
+_redacted_path = lru_cache(maxsize=1024)(redact_text)
 
 
 def correlation_of(headers: list[tuple[bytes, bytes]]) -> str | None:

@@ -22,7 +22,7 @@ def configure_logs(level: str) -> None:
         redact_event,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer(serializer=_dumps)],
+        processors=[*shared, render_line],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
@@ -38,5 +38,6 @@ def configure_logs(level: str) -> None:
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # its warnings repeat each reconnect; the API says it once
 
 
-def _dumps(event: object, default: object = None, **_: object) -> bytes:
+def render_line(logger: object, name: str, event: structlog.typing.EventDict) -> bytes:
+    """The last processor: one line of JSON."""
     return orjson.dumps(event, default=str)

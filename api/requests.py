@@ -83,6 +83,7 @@ def call_of(request: Request, services: Services, principal: Principal, received
     Raises: FieldInvalid.
     """
     if correlation_id is not None:
+        request.scope["is_callers_id"] = True
         request.scope["correlation_id"] = _require_token_text(correlation_id, "/correlation_id")
     claim: Claim | None = None
     key = request.headers.get("idempotency-key")

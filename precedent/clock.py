@@ -60,7 +60,8 @@ def uuid7(unix_ms: int, random: bytes) -> uuid.UUID:
 
 def to_instant(at_us: int) -> str:
     """RFC 3339 in UTC with exactly six digits: `2026-11-22T19:34:12.000000Z`."""
-    return (EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # A third of strftime's time, and every decision writes two.
+    return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def from_instant(text: str) -> int:

@@ -103,7 +103,7 @@ def list_versions() -> None:
     settings = load_settings()
     with connect(database_url(settings), API) as connection:
         rows = connection.execute(LIST, (chain_id_of(connection, settings.chain),)).fetchall()
-    table = Table("policy", "node", "status", "published", "by", "digest")
+    table = Table(Column("policy", no_wrap=True), "node", "status", "published", "by", "digest")
     for name, version, node, digest, status, created_at, created_by, _ in rows:
         table.add_row(f"{name}@{version}", node, status, f"{created_at:%Y-%m-%d %H:%M}", created_by, digest[:12])
     Console().print(table)

@@ -133,20 +133,12 @@ class Writer:
 
         Raises: QueueFull, DatabaseUnavailable, LedgerBroken.
         """
-        return (await self.append_all([draft]))[0]
-
-    async def append_all(self, drafts: Sequence[Draft]) -> list[Answer]:
-        """The same for several; they stand in order, though other entries may stand between them."""
-        if len(self._waiting) + len(drafts) > self._queue_limit:
+        if len(self._waiting) >= self._queue_limit:
             raise QueueFull(f"{len(self._waiting)} entries wait for a commit already")
-        loop = asyncio.get_running_loop()
-        futures = []
-        for draft in drafts:
-            future: asyncio.Future[Answer] = loop.create_future()
-            self._waiting.append((draft, future))
-            futures.append(future)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((draft, future))
         self._arrival.set()
-        return list(await asyncio.gather(*futures))
+        return await future
 
     async def _run(self) -> None:
         while True:
