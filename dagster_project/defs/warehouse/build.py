@@ -37,7 +37,7 @@ def build_models(
     Raises: dagster_dbt.errors.DagsterDbtCliRuntimeError where a model fails.
     """
     manifest: Mapping[str, Any] = json.loads(project.manifest_path.read_text())
-    selected = get_updated_cli_invocation_params_for_context(context, manifest, translator)
+    selected = get_updated_cli_invocation_params_for_context(context.op_execution_context, manifest, translator)
     with tempfile.TemporaryDirectory(prefix="precedent-dbt-") as target:
         environment = _environment(url, project, target)
         if selected.indirect_selection:

@@ -8,13 +8,11 @@ import dagster as dg
 
 from dagster_project.defs.ledger.checks import chain_is_unbroken
 from dagster_project.defs.warehouse.assets import dbt_models
-from dagster_project.defs.warehouse.translator import daily
 from precedent.settings import load_settings
 
 aggregator = dg.define_asset_job(
     "aggregator",
     selection=dg.AssetSelection.assets(dbt_models) | dg.AssetSelection.checks(chain_is_unbroken),
-    partitions_def=daily,
     description="Verifies the ledger, then computes features and daily decisions for the run's days.",
 )
 

@@ -1,0 +1,88 @@
+"""What Dagster is told: assets, their order, days, checks, the schedule; and that being told needs no database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from precedent.settings import load_settings, project_root
+
+LEDGER = {"events", "decisions", "outcomes", "reviews", "policy_versions", "ledger_heads"}
+MARTS = {"entity_features", "decision_daily"}
+
+
+def test_every_asset_stands_in_a_group_and_comes_from_the_ledger(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    groups = {key.to_user_string(): graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    assert {name for name, group in groups.items() if group == "ledger"} == LEDGER
+    assert {name for name, group in groups.items() if group != "ledger"} == {name for name, group in groups.items() if group == "warehouse"}
+    for name in LEDGER:
+        assert not graph.get(dg.AssetKey(name)).is_executable, f"{name} is written by the append function, not by a run"
+    decided_from = {key.to_user_string() for key in graph.get(dg.AssetKey("stg_precedent__decisions")).parent_keys}
+    assert decided_from == {"decisions"}
+
+
+def test_only_marts_have_days_and_they_are_fresh_or_late(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    with_days = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).partitions_def}
+    assert with_days == MARTS
+    for name in MARTS:
+        days = graph.get(dg.AssetKey(name)).partitions_def
+        assert isinstance(days, dg.DailyPartitionsDefinition)
+        assert days.timezone == "UTC"
+        assert days.has_partition_key("2011-09-30"), "the first day, in UTC, of the oldest log that ships"
+        assert graph.get(dg.AssetKey(name)).freshness_policy is not None
+
+
+def test_dbt_tests_are_checks_and_the_chains_check_blocks(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    checks = {key.name: key for key in graph.asset_check_keys}
+    assert checks["chain_is_unbroken"].asset_key == dg.AssetKey("decisions")
+    assert graph.get(checks["chain_is_unbroken"]).blocking
+    assert {key.asset_key.to_user_string() for key in checks.values()} >= MARTS
+
+
+def test_the_aggregator_is_scheduled_at_six_in_the_settings_zone(definitions: dg.Definitions) -> None:
+    schedule = definitions.resolve_schedule_def("aggregator_daily")
+    assert schedule.cron_schedule == "0 6 * * *"
+    assert schedule.execution_timezone == "Europe/Amsterdam"
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert schedule.job_name == "aggregator"
+
+
+@pytest.mark.parametrize(("now", "day"), [("2026-03-02T05:00", "2026-03-01"), ("2026-03-01T05:00", "2026-02-28")])
+def test_the_schedule_computes_the_day_that_ended_last(definitions: dg.Definitions, now: str, day: str) -> None:
+    at = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    repository = definitions.get_repository_def()
+    with dg.build_schedule_context(scheduled_execution_time=at, repository_def=repository) as context:
+        request = definitions.resolve_schedule_def("aggregator_daily").evaluate_tick(context).run_requests[0]
+    assert request.partition_key == day
+
+
+def test_steps_run_in_one_process(definitions: dg.Definitions) -> None:
+    assert definitions.resolve_job_def("aggregator").executor_def.name == "in_process"
+
+
+def test_loading_needs_no_database_and_parses_the_models_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRECEDENT_HOME", str(tmp_path))
+    monkeypatch.setenv("PRECEDENT_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.delenv("DBT_TARGET_PATH", raising=False)
+    load = [sys.executable, "-c", "import dagster_project.definitions"]
+    subprocess.run(load, check=True, cwd=project_root(), timeout=120)
+    manifest = tmp_path / "dbt" / "target" / "manifest.json"
+    written = manifest.stat()
+
+    from dagster_project.defs.warehouse.manifest import prepare_project
+
+    prepare_project(load_settings())
+    assert manifest.stat().st_mtime_ns == written.st_mtime_ns
+
+    (tmp_path / "dbt" / "target" / "manifest.sha256").write_text("of other sources")
+    prepare_project(load_settings())
+    assert manifest.stat().st_mtime_ns > written.st_mtime_ns
+    assert not [path for path in (tmp_path / "dbt" / "target").iterdir() if path.is_dir()], "nothing is left of the parsing"
