@@ -16,6 +16,7 @@ COMMANDS = {
     "policy": ("precedent.cli.policy", "lint, test, publish and activate policies"),
     "flag": ("precedent.cli.flag", "what may be decided at all, and up to which level alone"),
     "token": ("precedent.cli.token", "who may call the API"),
+    "psql": ("precedent.cli.psql", "a shell on the database"),
     "ledger": ("precedent.cli.ledger", "verify the ledger; rebuild what is derived from it"),
     "import": ("precedent.cli.supply", "load a real log by a mapping"),
     "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),

@@ -6,6 +6,8 @@ it, made for queries, rebuildable from the entries. The chain leads every key, s
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -40,8 +42,8 @@ INSTANT = TIMESTAMP(timezone=True)
 JSON = JSONB(none_as_null=True)
 
 
-def _chain(**options: bool) -> Column[object]:
-    return Column("chain_id", UUID, nullable=False, **options)
+def _chain(*, primary_key: bool = False) -> Column[Any]:
+    return Column("chain_id", UUID, primary_key=primary_key, nullable=False)
 
 
 # ── the record ──────────────────────────────────────────────────────────────────────────────────────────────────────────
