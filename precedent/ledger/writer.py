@@ -22,6 +22,7 @@ from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Stale, Subj
 
 MAX_BATCH_ENTRIES = 256
 MAX_BATCH_BYTES = 1024 * 1024
+OTHER_BYTES = "PL005"  # what the append says of an id that stands there with other bytes
 
 _APPEND = """
 select ord, status, entry_id, seq, envelope, leaf, fingerprint from ledger.append(
@@ -40,8 +41,10 @@ def append(connection: psycopg.Connection, chain_id: UUID, drafts: Sequence[Draf
     """
     try:
         rows = connection.execute(_APPEND, _parameters(chain_id, drafts), binary=True).fetchall()
-    except psycopg.errors.RaiseException as error:
-        raise LedgerBroken(str(error)) from error
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate == OTHER_BYTES:
+            raise LedgerBroken(str(error)) from error
+        raise
     return _answers(rows, len(drafts))
 
 
