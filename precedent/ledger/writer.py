@@ -113,6 +113,7 @@ class Writer:
         self._arrival = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection: psycopg.AsyncConnection | None = None
+        self._is_stopping = False
 
     @property
     def queue_depth(self) -> int:
@@ -122,13 +123,11 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="ledger-writer")
 
     async def stop(self) -> None:
-        """Commit what waits, then close."""
-        while self._waiting:
-            await asyncio.sleep(0.01)
+        """Commit what waits and what is in flight, then close; nothing more is taken."""
+        self._is_stopping = True
+        self._arrival.set()
         if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
         await self._disconnect()
 
     async def append(self, draft: Draft) -> Answer:
@@ -136,6 +135,8 @@ class Writer:
 
         Raises: QueueFull, DatabaseUnavailable, LedgerBroken.
         """
+        if self._is_stopping:
+            raise DatabaseUnavailable("couldn't append: this process is stopping")
         if len(self._waiting) >= self._queue_limit:
             raise QueueFull(f"{len(self._waiting)} entries wait for a commit already")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -144,7 +145,7 @@ class Writer:
         return await future
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_stopping:
             await self._arrival.wait()
             self._arrival.clear()
             while self._waiting:
