@@ -70,6 +70,7 @@ def dagster_programs(settings: Settings, environment: dict[str, str], began_us: 
         environment=environment,
         folder=project_root(),
         is_ready=lambda: answers(f"{own_url}/server_info"),
+        is_leaf=True,
     )
     daemon = Program(
         name="dagster-daemon",
@@ -77,6 +78,7 @@ def dagster_programs(settings: Settings, environment: dict[str, str], began_us: 
         environment=environment,
         folder=project_root(),
         is_ready=lambda: is_daemon_healthy(own_url, began_us),
+        is_leaf=True,
     )
     return webserver, daemon
 
@@ -89,6 +91,7 @@ def docs_program(settings: Settings, environment: dict[str, str]) -> Program:
         environment=environment,
         folder=project_root(),
         is_ready=lambda: answers(settings.docs_url),
+        is_leaf=True,
     )
 
 

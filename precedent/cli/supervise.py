@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from precedent.cli import records
 from precedent.clock import Clock, to_instant
-from precedent.processes.child import Identity, User, end_group, identify, spawn
+from precedent.processes.child import Identity, User, ask_to_stop, end_group, identify, spawn
 
 State = Literal["starting", "ready", "waiting", "stopped"]
 
@@ -30,7 +30,7 @@ LOG_LIMIT_BYTES = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `is_ready` answers within a second or so; `argv[0]` is an absolute path."""
+    """What to run. `is_ready` answers within a second or so; `argv[0]` is an absolute path; nothing needs a leaf."""
 
     name: str
     argv: tuple[str, ...]
@@ -41,6 +41,7 @@ class Program:
     grace_seconds: float = 15.0
     user: User | None = None
     is_echoed: bool = False
+    is_leaf: bool = False
 
 
 @dataclass(slots=True)
@@ -92,9 +93,13 @@ class Supervisor:
         return all(self.slots[name].state == "ready" for name in names or self.slots)
 
     def stop(self) -> None:
-        """End every program, the last added first, each with all that it started."""
-        for slot in reversed(self.slots.values()):
-            self._end(slot)
+        """End every program with all that it started: leaves at the same time, then the others, the last added first."""
+        leaves = [slot for slot in self.slots.values() if slot.program.is_leaf]
+        for slot in leaves:
+            if slot.child is not None and slot.identity is not None:
+                ask_to_stop(slot.identity, slot.program.stop_signal)
+        for slot in (*leaves, *reversed([slot for slot in self.slots.values() if not slot.program.is_leaf])):
+            self._end(slot, is_asked=slot.program.is_leaf)
             self._set(slot, "stopped")
             records.remove(self.home, slot.program.name)
 
@@ -127,11 +132,12 @@ class Supervisor:
             f"{slot.program.name} ended unexpectedly ({describe_exit(code)}); starting it again in {delay_seconds} s. {path} ends:{tail}"
         )
 
-    def _end(self, slot: Slot) -> None:
+    def _end(self, slot: Slot, *, is_asked: bool = False) -> None:
         if slot.child is None:
             return
         if slot.identity is not None:
-            end_group(slot.identity, slot.program.stop_signal, slot.program.grace_seconds, records.marker(self.home))
+            stop_signal = None if is_asked else slot.program.stop_signal
+            end_group(slot.identity, stop_signal, slot.program.grace_seconds, records.marker(self.home))
         slot.child.wait()
         slot.child = None
 

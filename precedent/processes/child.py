@@ -83,7 +83,12 @@ def spawn(
     )
 
 
-def end_group(leader: Identity, stop_signal: signal.Signals, grace_seconds: float, marker: Mapping[str, str]) -> None:
+def ask_to_stop(leader: Identity, stop_signal: signal.Signals) -> None:
+    """Send the signal, and don't wait: for processes that may end at the same time. `end_group` follows, with None for its signal."""
+    _signal(leader, stop_signal, wait_seconds=None)
+
+
+def end_group(leader: Identity, stop_signal: signal.Signals | None, grace_seconds: float, marker: Mapping[str, str]) -> None:
     """End a process that leads a group, and what is left of its group: `stop_signal` to the leader, SIGTERM to the rest, then SIGKILL.
 
     `marker` are variables that our processes carry: members are ended only when theirs match, as a group's id may have been given away.
@@ -98,13 +103,15 @@ def end_group(leader: Identity, stop_signal: signal.Signals, grace_seconds: floa
     _signal(leader, signal.SIGKILL, wait_seconds=5.0)
 
 
-def _signal(leader: Identity, number: signal.Signals, wait_seconds: float) -> None:
-    """Send the signal where the process still runs, and wait for its end."""
+def _signal(leader: Identity, number: signal.Signals | None, wait_seconds: float | None) -> None:
+    """Where the process still runs, send the signal, and wait for its end where a time is given."""
     if leader.is_alive():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             process = psutil.Process(leader.pid)
-            process.send_signal(number)
-            process.wait(wait_seconds)
+            if number is not None:
+                process.send_signal(number)
+            if wait_seconds is not None:
+                process.wait(wait_seconds)
 
 
 def _members(leader: Identity, marker: Mapping[str, str]) -> list[psutil.Process]:

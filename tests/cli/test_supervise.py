@@ -153,6 +153,28 @@ def test_the_last_one_added_stops_first(stage: Stage) -> None:
     assert marks.read_text() == "second first "
 
 
+def test_leaves_stop_at_the_same_time_before_what_they_stand_on(stage: Stage) -> None:
+    stage.supervisor.add(stage.server("base"))
+    both = stage.home / "both"
+    both.mkdir()
+    for name, other in (("left", "right"), ("right", "left")):
+        # Ends only once the other was asked to end as well: one after the other would use up a grace of 15 s and be killed.
+        code = (
+            "import signal, sys; from pathlib import Path; from threading import Event\n"
+            "def leave(*_):\n"
+            f"    Path({str(both / name)!r}).touch()\n"
+            f"    while not Path({str(both / other)!r}).exists(): Event().wait(0.01)\n"
+            f"    Path({str(both / name)!r} + '-left').touch(); sys.exit(0)\n"
+            f"signal.signal(signal.SIGTERM, leave); Path({str(stage.home / name)!r}).touch(); signal.pause()"
+        )
+        standing = stage.home / name
+        program = Program(name, (sys.executable, "-c", code), dict(os.environ), stage.home, standing.exists, is_leaf=True)
+        stage.supervisor.add(program)
+    stage.until(lambda: stage.supervisor.is_ready())
+    stage.supervisor.stop()
+    assert {path.name for path in both.iterdir()} == {"left", "right", "left-left", "right-left"}
+
+
 def test_one_home_has_one_supervisor(tmp_path: Path) -> None:
     with records.exclusive(tmp_path), pytest.raises(records.AlreadyRunning, match=f"process {os.getpid()}"), records.exclusive(tmp_path):
         pass
