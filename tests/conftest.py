@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from running_api import ApiProcess, install, serve
 
 from precedent.db import migrate
 from precedent.db.embedded import EmbeddedPostgres, start_embedded
@@ -74,3 +75,10 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data under {folder}")
     return folder
+
+
+@pytest.fixture
+def api_server(database_url: str, tmp_path: Path) -> Iterator[ApiProcess]:
+    """A real `python -m api` on a database of its own, ready to decide: its url, token, database_url, process and settings."""
+    with serve(install(database_url, tmp_path / "home"), tmp_path) as (server,):
+        yield server
