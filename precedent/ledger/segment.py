@@ -102,13 +102,13 @@ class SegmentCheck:
             and _is_committed(sections, commits, body_root)
         ):
             self.tally.counts[Verdict.INTACT] += 1
-            if kind in CONTROL_KINDS:
-                self.control.append(seq)
             self.before = Before(leaf, leaf, at_us)
         else:
             self._explain(row, before)
             is_in_place = own_seq == seq and chain_bytes == self._chain_bytes
             self.before = witness_of(leaf, own_leaf, at_us) if is_in_place else None
+        if kind in CONTROL_KINDS:
+            self.control.append(seq)
         self.expected_seq = seq + 1
 
     def finish(self, last_seq: int, next_prev_leaf: bytes | None) -> None:

@@ -24,7 +24,7 @@ import psycopg
 
 from precedent.db.engine import connect, with_options
 from precedent.ledger import entry_store, projection_store
-from precedent.ledger.projection_store import Difference
+from precedent.ledger.projection_store import Difference, Projection
 from precedent.ledger.report import Finding, Report, Tally, Verdict
 from precedent.ledger.segment import GENESIS, Before, SegmentCheck
 from precedent.ledger.store import chain_id_of
@@ -171,8 +171,7 @@ def _check_whole(connection: psycopg.Connection, chain_id: UUID, head: int, cont
         _note(tally, Verdict.PROJECTION_WRONG, "projections", f"not compared: {len(damaged)} entries are damaged")
         return tally
     for projection in projection_store.OVER_ALL:
-        compare = partial(projection_store.compare_all, connection, projection, chain_id, head, control, damaged)
-        _judge(connection, tally, projection.table, compare)
+        _judge(connection, tally, projection.table, partial(_compare_state, connection, projection, chain_id, head, control, damaged))
     _judge(connection, tally, "reviews", partial(projection_store.find_extra_reviews, connection, chain_id, damaged))
     for table, stray in projection_store.stray_chains(connection):
         _note(tally, Verdict.STRAY, f"{table}.chain_id", f"rows of a chain that does not exist: {stray}")
@@ -181,6 +180,17 @@ def _check_whole(connection: psycopg.Connection, chain_id: UUID, head: int, cont
         _note(tally, Verdict.STRAY, f"{where}.subject_id", f"subject {subject_id} has no {lacking}")
     tally.count(Verdict.PROJECTION_CHECKED, projection_store.count_rows(connection, chain_id))
     return tally
+
+
+def _compare_state(
+    connection: psycopg.Connection, projection: Projection, chain_id: UUID, head: int, control: Sequence[int], damaged: Sequence[int]
+) -> list[Difference]:
+    """A state is the sum of all entries: leaving a damaged one out would blame the state. It counts as it stands, if it can be read."""
+    try:
+        with connection.transaction():
+            return projection_store.compare_all(connection, projection, chain_id, head, control, ())
+    except psycopg.DataError:
+        return projection_store.compare_all(connection, projection, chain_id, head, control, damaged)
 
 
 def _note(tally: Tally, verdict: Verdict, where: str, words: str, *, seq: int | None = None) -> None:

@@ -146,7 +146,10 @@ def test_a_change_of_any_column_of_any_row_is_found_and_named(gym: Gym, table: T
     with psycopg.connect(gym.url) as connection:
         (count,) = connection.execute(f"select count(*) from {table.fullname}".encode()).fetchone() or (0,)
     for number in range(1, count):
-        gym.run(f"update {table.fullname} set {column.name} = {change_of(column)} where {row_of(table, number)}")
+        try:
+            gym.run(f"update {table.fullname} set {column.name} = {change_of(column)} where {row_of(table, number)}")
+        except psycopg.errors.UniqueViolation:
+            continue  # the schema itself refuses this one: another row has that key
         assert_named(gym.verify(), table, column)
         gym.restore()
 
