@@ -13,7 +13,8 @@ BIN := .venv/bin
 # Named after what was installed, and where: a second run finds it and installs nothing.
 INSTALLED := .venv/installed-$(shell { cat requirements.lock pyproject.toml; echo '$(CURDIR)'; } | cksum | cut -d' ' -f1)
 # Rooms whose tests need no database and answer in seconds.
-FAST := $(wildcard tests/architecture tests/policy tests/processes tests/learning tests/ledger/test_canonical.py tests/ledger/test_entry.py tests/test_*.py)
+FAST := $(wildcard tests/architecture tests/policy tests/processes tests/learning tests/memory tests/guard tests/adapters tests/flows \
+	tests/ledger/test_canonical.py tests/ledger/test_entry.py tests/test_settings.py)
 
 export DAGSTER_DISABLE_TELEMETRY := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -75,15 +76,15 @@ check: $(INSTALLED) ## format, lint, types, imports, policies, dbt parse, fast t
 
 .PHONY: bench
 bench: $(INSTALLED) ## measure against baselines on this machine, into docs/benchmarks.md
-	@$(BIN)/precedent bench
+	@$(BIN)/python tests/bench
 
 .PHONY: smoke
 smoke: ## the round trip by curl: make smoke URL=https://… TOKEN=…
 	@URL="$(URL)" TOKEN="$(TOKEN)" sh deploy/smoke.sh
 
 .PHONY: notebooks
-notebooks: $(INSTALLED) ## run the notebooks against the running database
-	@for notebook in notebooks/*.ipynb; do echo "$$notebook"; $(BIN)/jupyter execute "$$notebook" || exit 1; done
+notebooks: $(INSTALLED) ## run the notebooks, each on a database of its own
+	@$(BIN)/python -m pytest -q tests/notebooks
 
 .PHONY: lock
 lock: .venv/uv/bin/uv ## resolve pyproject.toml into requirements.lock: versions and hashes, no addresses

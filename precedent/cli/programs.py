@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from precedent.cli.supervise import Program, answers
-from precedent.db.embedded import ServerCommand, server_environment
+from precedent.db.cluster import server_environment
+from precedent.db.embedded import ServerCommand
 from precedent.db.engine import dbt_environment, sqlalchemy_url, with_options
 from precedent.settings import Settings, project_root
 

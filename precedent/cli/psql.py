@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from precedent.db.embedded import database_url, programs_dir
+from precedent.db.cluster import programs_dir
+from precedent.db.embedded import database_url
 from precedent.db.engine import ANALYST, plain_url, with_role
 from precedent.errors import DatabaseUnavailable
 from precedent.settings import load_settings
