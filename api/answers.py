@@ -15,13 +15,15 @@ from precedent.decide import Decision
 from precedent.ledger.entry import Appended
 from precedent.record import Recorded
 
+REPLAYED = {"Idempotent-Replayed": "true"}
+
 
 def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(body, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME), status, headers, "application/json")
 
 
 def recorded_response(body: Any, *, is_replay: bool) -> Response:
-    return json_response(body, 201, {"Idempotent-Replayed": "true"} if is_replay else None)
+    return json_response(body, 201, REPLAYED if is_replay else None)
 
 
 def receipt_of(place: Appended, chain: str) -> dict[str, Any]:
@@ -93,7 +95,6 @@ def _review(result: dict[str, Any], call: dict[str, Any], place: Appended) -> di
 def event_answer(recorded: Recorded, chain: str) -> dict[str, Any]:
     """The stored row of an event. A payload that is personal is not told again."""
     core, place = recorded.core, recorded.place
-    payload_text = recorded.facts.get("payload_text")
     return {
         "id": str(place.entry_id),
         "type": core["type"],
@@ -103,10 +104,16 @@ def event_answer(recorded: Recorded, chain: str) -> dict[str, Any]:
         "source": core["source"],
         "subject_id": core["subject_id"],
         "imported": core["as_of"] is not None,
-        "payload": orjson.Fragment(payload_text) if payload_text is not None else None,
+        "payload": payload_of(recorded.facts),
         "recorded_at": to_instant(place.recorded_at_us),
         **receipt_of(place, chain),
     }
+
+
+def payload_of(facts: dict[str, Any]) -> orjson.Fragment | None:
+    """An event's payload, in the very text that was received; None where it is personal."""
+    text = facts.get("payload_text")
+    return None if text is None else orjson.Fragment(text)
 
 
 def outcome_answer(recorded: Recorded, revision: int, chain: str) -> dict[str, Any]:

@@ -13,16 +13,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.answers import json_response
+from api.answers import REPLAYED, json_response
 from api.problems import answer_error, problem_body
-from api.requests import call_at, parse_object
+from api.requests import call_at, field_invalid, parse_object
 from precedent.decide import Call
-from precedent.errors import FieldInvalid
 from precedent.ledger.canonical import element_texts, member_texts
 
 MAX_ELEMENTS = 1000
 
-AnswerOne = Callable[[dict[str, Any], Call, str], Awaitable[dict[str, Any]]]
+# Of an element's members, its call and its pointer: the answer, and whether it was recorded before under the same key.
+AnswerOne = Callable[[dict[str, Any], Call, str], Awaitable[tuple[dict[str, Any], bool]]]
 
 
 async def answer_batch(request: Request, call: Call, name: str, answer_one: AnswerOne) -> Response:
@@ -32,23 +32,30 @@ async def answer_batch(request: Request, call: Call, name: str, answer_one: Answ
     """
     elements = parse_object(call.received).get(name)
     if not isinstance(elements, list) or not 0 < len(elements) <= MAX_ELEMENTS:
-        raise FieldInvalid(f"{name} is a list of 1 to {MAX_ELEMENTS}")
+        raise field_invalid(f"/{name}", f"{name} is a list of 1 to {MAX_ELEMENTS}")
     texts = element_texts(member_texts(call.received.decode())[name])
-    return json_response({"answers": await answer_all(request, call, elements, texts, f"/{name}", answer_one)})
+    answers, is_replay = await answer_all(request, call, elements, texts, f"/{name}", answer_one)
+    return json_response({"answers": answers}, 200, REPLAYED if is_replay else None)
 
 
 async def answer_all(
     request: Request, call: Call, elements: list[Any], texts: list[str], prefix: str, answer_one: AnswerOne
-) -> list[dict[str, Any]]:
-    """The answers to elements and their received texts, a problem for each that was refused."""
+) -> tuple[list[dict[str, Any]], bool]:
+    """The answers to elements and their received texts, a problem for each that was refused; and whether every one that was
+    not refused had been recorded before."""
+    recorded: list[bool] = []
 
     async def one(place: int) -> dict[str, Any]:
+        pointer = f"{prefix}/{place}"
         try:
             members = elements[place]
             if not isinstance(members, dict):
-                raise FieldInvalid("an element is an object")
-            return await answer_one(members, call_at(call, place, members, texts[place]), f"{prefix}/{place}")
+                raise field_invalid(pointer, "an element is an object")
+            answer, is_replay = await answer_one(members, call_at(call, place, members, texts[place], pointer), pointer)
         except Exception as error:
             return problem_body(answer_error(error), request.url.path)
+        recorded.append(is_replay)
+        return answer
 
-    return list(await asyncio.gather(*(one(place) for place in range(len(elements)))))
+    answers = await asyncio.gather(*(one(place) for place in range(len(elements))))
+    return list(answers), bool(recorded) and all(recorded)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import structlog
 from starlette.requests import Request
 
 from api.problems import Problem
@@ -21,6 +23,9 @@ from precedent.ledger.canonical import parse_strict
 
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 MAX_TEXT_CHARS = 256
+UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+MAX_SEQ = 2**63 - 1
+LATEST_US = from_instant("9999-12-31T00:00:00Z")
 
 
 async def authenticate(request: Request, services: Services, scope: str, node: str | None = None) -> Principal:
@@ -59,7 +64,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"'{media_type or '(none)'}' is not application/json")
     too_large = Problem(413, "BODY_TOO_LARGE", f"the body has more than {limit_bytes} bytes")
     declared = request.headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > limit_bytes:
+    if not (declared.isascii() and declared.isdecimal()) or int(declared) > limit_bytes:
         raise too_large
     chunks = bytearray()
     async for chunk in request.stream():
@@ -73,7 +78,7 @@ def parse_object(body: bytes | str) -> dict[str, Any]:
     """Raises: NotStrictJson; FieldInvalid where the value is no object."""
     value = parse_strict(body)
     if not isinstance(value, dict):
-        raise FieldInvalid("the body is a JSON object")
+        raise field_invalid("", "the body is a JSON object")
     return value
 
 
@@ -85,22 +90,34 @@ def call_of(request: Request, services: Services, principal: Principal, received
     if correlation_id is not None:
         request.scope["is_callers_id"] = True
         request.scope["correlation_id"] = _require_token_text(correlation_id, "/correlation_id")
-    claim: Claim | None = None
-    key = request.headers.get("idempotency-key")
-    if key is not None:
-        claim = claim_of(services.keyring, principal.name, request.method, request.url.path, key, received)
+        structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+    claim = idempotency_claim(request, services, principal, received)
     return Call(principal.name, request.scope["correlation_id"], request.scope["received_ns"], received, claim)
 
 
-def call_at(call: Call, place: int, members: object, received: str) -> Call:
+def idempotency_claim(request: Request, services: Services, principal: Principal, received: bytes) -> Claim | None:
+    """What the request claims by its Idempotency-Key, if it has one.
+
+    Raises: FieldInvalid.
+    """
+    key = request.headers.get("idempotency-key")
+    return None if key is None else claim_of(services.keyring, principal.name, request.method, request.url.path, key, received)
+
+
+def correlation_id_of(members: Mapping[str, Any]) -> Any:
+    """As it came in the body, under either spelling."""
+    return members.get("correlation_id", members.get("correlationId"))
+
+
+def call_at(call: Call, place: int, members: Mapping[str, Any], received: str, pointer: str) -> Call:
     """The call of one element of a batch: its own words, its own place under the batch's key, its own correlation id if it has one.
 
     Raises: FieldInvalid.
     """
-    correlation_id = members.get("correlation_id") if isinstance(members, dict) else None
+    correlation_id = correlation_id_of(members)
     return Call(
         call.principal,
-        call.correlation_id if correlation_id is None else _require_token_text(correlation_id, f"/{place}/correlation_id"),
+        call.correlation_id if correlation_id is None else _require_token_text(correlation_id, f"{pointer}/correlation_id"),
         call.received_ns,
         received.encode(),
         call.claim.at(place) if call.claim else None,
@@ -145,8 +162,9 @@ class Members:
             at_us = from_instant(value)
         except (ValueError, OverflowError) as error:
             raise self.fault(name, f"{name} is an RFC 3339 instant with a zone") from error
-        if at_us < 0:
-            raise self.fault(name, f"{name} lies before 1970")
+        # An offset can carry the last hours of 9999 into a year that no calendar here has.
+        if not 0 <= at_us < LATEST_US:
+            raise self.fault(name, f"{name} lies before 1970 or after 9999")
         return at_us
 
     def object(self, name: str) -> dict[str, Any]:
@@ -156,24 +174,25 @@ class Members:
         return value
 
     def fault(self, name: str, message: str) -> FieldInvalid:
-        return FieldInvalid(message, [Fault("FIELD_INVALID", f"{self.prefix}/{name}", message)])
+        return field_invalid(f"{self.prefix}/{name}", message)
+
+
+def field_invalid(pointer: str, message: str) -> FieldInvalid:
+    """One member that breaks its contract."""
+    return FieldInvalid(message, [Fault("FIELD_INVALID", pointer, message)])
 
 
 def parse_uuid(value: object, pointer: str) -> UUID:
     """Raises: FieldInvalid."""
-    try:
-        if not isinstance(value, str) or len(value) != 36:
-            raise ValueError("not a UUID")
-        return UUID(value)
-    except ValueError as error:
-        message = "an id is a UUID in its 36 characters"
-        raise FieldInvalid(message, [Fault("FIELD_INVALID", pointer, message)]) from error
+    # `UUID()` itself is lax: it takes braces, underscores among the digits and digits of other scripts.
+    if not isinstance(value, str) or not UUID_TEXT.fullmatch(value):
+        raise field_invalid(pointer, "an id is a UUID in its 36 characters")
+    return UUID(value)
 
 
 def _require_token_text(value: object, pointer: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 128 or not value.isascii() or not value.isprintable() or " " in value:
-        message = "a correlation id has 1 to 128 printable ASCII characters without spaces"
-        raise FieldInvalid(message, [Fault("FIELD_INVALID", pointer, message)])
+        raise field_invalid(pointer, "a correlation id has 1 to 128 printable ASCII characters without spaces")
     return value
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from precedent.authority import Authority, AuthoritySource
 from precedent.clock import Clock, to_instant
-from precedent.errors import FieldInvalid, HeadMoved, LedgerBroken
+from precedent.errors import Fault, FieldInvalid, HeadMoved, LedgerBroken
 from precedent.guard.idempotency import Claim
 from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, Stale, SubjectMoved, draft_entry
 from precedent.ledger.store import Entries, StoredEntry
@@ -124,7 +124,8 @@ class Decider:
         now_us = self._clock.now_us()
         if question.as_of_us is not None:
             if question.as_of_us > now_us:
-                raise FieldInvalid("as_of lies in the future")
+                message = "as_of lies in the future"
+                raise FieldInvalid(message, [Fault("FIELD_INVALID", f"{question.facts_prefix.removesuffix('/facts')}/as_of", message)])
             now_us = question.as_of_us
         entry_id = self._clock.new_id()
         subject = await self._subject_of(typed, entry_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from precedent.authority import AuthoritySource
 from precedent.clock import Clock, to_instant
 from precedent.decide import Call
-from precedent.errors import DecisionNotFound, FieldInvalid, HeadMoved, LedgerBroken
+from precedent.errors import DecisionNotFound, Fault, FieldInvalid, HeadMoved, LedgerBroken
 from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Kind, Section, SubjectMoved, draft_entry
 from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
@@ -22,7 +22,10 @@ MAX_TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event as it came. `payload_text` is the received JSON; with a `subject` it is personal, and stored encrypted."""
+    """An event as it came. `payload_text` is the received JSON; with a `subject` it is personal, and stored encrypted.
+
+    `pointer` leads to it in what was sent, "" where it was all.
+    """
 
     type: str
     payload_text: str
@@ -31,17 +34,18 @@ class Happening:
     as_of_us: int | None = None
     source: str | None = None
     subject: str | None = None
+    pointer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What came of a decision. `metrics` come from a strict parser."""
+    """What came of a decision. `metrics` come from a strict parser; `pointer` as of a `Happening`."""
 
     decision_id: UUID
     metrics: Mapping[str, Any]
-    metrics_prefix: str = "/metrics"
     observed_at_us: int | None = None
     as_of_us: int | None = None
+    pointer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Recorder:
 
     async def record_event(self, happening: Happening, call: Call) -> Recorded:
         """Raises: FieldInvalid, IdempotencyKeyReused; QueueFull and DatabaseUnavailable with nothing recorded."""
-        self._require_past(happening.as_of_us)
+        self._require_past(happening.as_of_us, f"{happening.pointer}/as_of")
         for _ in range(MAX_TRIES):
             entry_id = self._clock.new_id()
             subject = await self._subjects.resolve("subject", happening.subject) if happening.subject is not None else None
@@ -93,15 +97,18 @@ class Recorder:
             return await self._recorded(answer, core, {} if subject else payload, call)
         raise HeadMoved(f"the event's subject was made anew {MAX_TRIES} times meanwhile")
 
-    async def record_outcome(self, observation: Observation, call: Call) -> Recorded:
+    async def record_outcome(self, observation: Observation, call: Call, permit: Callable[[str], None]) -> Recorded:
         """A new revision; the one before stays. Its reward is computed with the numbers of the band that decided.
 
-        Raises: DecisionNotFound, FactsInvalid, FieldInvalid, IdempotencyKeyReused; QueueFull and DatabaseUnavailable with
-        nothing recorded.
+        `permit` hears the decision's node, and raises where the caller may not speak of it.
+
+        Raises: what `permit` does; DecisionNotFound, FactsInvalid, FieldInvalid, IdempotencyKeyReused; QueueFull and
+        DatabaseUnavailable with nothing recorded.
         """
-        self._require_past(observation.as_of_us)
-        self._require_past(observation.observed_at_us, "observed_at")
+        self._require_past(observation.as_of_us, f"{observation.pointer}/as_of")
+        self._require_past(observation.observed_at_us, f"{observation.pointer}/observed_at")
         decision = await self.find_decision(observation.decision_id)
+        permit(decision.core["node"])
         core, facts = await self._judge(decision, observation, call)
         answer = await self._writer.append(
             self._draft(Kind.OUTCOME, {Section.CORE: core, Section.FACTS: facts}, call, self._clock.new_id())
@@ -132,7 +139,7 @@ class Recorder:
         if policy is None:
             policy = (await self._authority.reload()).policies[derivation["policy"]]
         action = decision.core["action"]
-        metrics = type_metrics(policy.document.actions[action], observation.metrics, observation.metrics_prefix)
+        metrics = type_metrics(policy.document.actions[action], observation.metrics, f"{observation.pointer}/metrics")
         reward_ppm = policy.reward_ppm(action, metrics, result["band_numbers"])
         imported = decision.core["call"]["as_of"] is not None or observation.as_of_us is not None
         core = {
@@ -182,9 +189,10 @@ class Recorder:
             subject=subject.new if subject else None,
         )
 
-    def _require_past(self, at_us: int | None, name: str = "as_of") -> None:
+    def _require_past(self, at_us: int | None, pointer: str) -> None:
         if at_us is not None and at_us > self._clock.now_us():
-            raise FieldInvalid(f"{name} lies in the future")
+            message = f"{pointer.rpartition('/')[2]} lies in the future"
+            raise FieldInvalid(message, [Fault("FIELD_INVALID", pointer, message)])
 
 
 def _instant(at_us: int | None) -> str | None:

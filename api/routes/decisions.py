@@ -12,9 +12,10 @@ from api.answers import decision_answer, decision_whole, json_response, page_of,
 from api.batches import answer_batch
 from api.models import DecisionAnswer, DecisionBatch, DecisionRequest, DecisionWhole, Page, Verdict
 from api.openapi import body_of
-from api.requests import Members, authenticate, call_of, parse_object, parse_uuid, read_body
+from api.requests import MAX_SEQ, Members, authenticate, call_of, parse_object, parse_uuid, read_body
 from api.services import Services, services_of
 from precedent.decide import Call, Question, replayed
+from precedent.errors import ScopeMissing
 from precedent.guard.access import Principal
 from precedent.ledger import store
 from precedent.ledger.canonical import parse_strict
@@ -47,9 +48,9 @@ async def decide_batch(request: Request, node: str) -> Response:
     principal = await authenticate(request, services, "decisions:write", node)
     body = await read_body(request, services.settings.batch_limit_bytes)
 
-    async def answer(members: dict[str, Any], call: Call, prefix: str) -> dict[str, Any]:
+    async def answer(members: dict[str, Any], call: Call, prefix: str) -> tuple[dict[str, Any], bool]:
         decision = await services.decider.decide(question_of(node, members, principal, prefix), call)
-        return decision_answer(decision, services.settings.chain)
+        return decision_answer(decision, services.settings.chain), decision.is_replay
 
     return await answer_batch(request, call_of(request, services, principal, body), "decisions", answer)
 
@@ -61,11 +62,15 @@ async def list_decisions(
     verdict: Verdict | None = None,
     policy_version: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    after: Annotated[int | None, Query(ge=0)] = None,
+    after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
 ) -> Response:
-    """Decisions, newest first."""
+    """Decisions, newest first; a token for one node alone lists that node's."""
     services = services_of(request)
-    await authenticate(request, services, "read")
+    principal = await authenticate(request, services, "read", node)
+    if node is None and "*" not in principal.nodes:
+        if len(principal.nodes) != 1:
+            raise ScopeMissing(f"this token is for some nodes alone: name one of {', '.join(sorted(principal.nodes))}")
+        (node,) = principal.nodes
     parameters = {"node": node, "verdict": verdict, "policy_version": policy_version, "after": after, "limit": limit + 1}
     rows = await services.reads.fetch(DECISIONS, parameters | {"chain": services.chain_id})
     return json_response(page_of([as_row(DECISION_COLUMNS, row) for row in rows], limit))
@@ -77,6 +82,7 @@ async def get_decision(request: Request, decision_id: str) -> Response:
     services = services_of(request)
     principal = await authenticate(request, services, "read")
     entry = await services.recorder.find_decision(parse_uuid(decision_id, "/decision_id"))
+    principal.require("read", entry.core["node"])
     whole = decision_whole(replayed(entry), services.settings.chain)
     whole["personal"] = await _personal_facts(services, entry) if "personal:read" in principal.scopes else None
     return json_response(whole)

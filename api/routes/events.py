@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.answers import event_answer, json_response, page_of, recorded_response
+from api.answers import REPLAYED, event_answer, json_response, page_of, payload_of, recorded_response
 from api.batches import MAX_ELEMENTS, answer_all
 from api.models import EventAnswer, EventRequest, Page
 from api.openapi import body_of
-from api.requests import Members, authenticate, call_of, parse_object, read_body
+from api.problems import Problem
+from api.requests import MAX_SEQ, Members, authenticate, call_of, correlation_id_of, field_invalid, parse_object, read_body
 from api.services import services_of
 from precedent.decide import Call
-from precedent.errors import FieldInvalid
 from precedent.guard.access import Principal
 from precedent.ledger.canonical import element_texts, member_texts, parse_strict
 from precedent.ledger.projections import EVENT_COLUMNS, EVENTS, as_row
@@ -35,9 +36,9 @@ async def record(request: Request) -> Response:
     if body.lstrip()[:1] == b"[":
         return await _record_many(request, principal, body)
     if len(body) > services.settings.body_limit_bytes:
-        raise FieldInvalid(f"one event has at most {services.settings.body_limit_bytes} bytes")
+        raise Problem(413, "BODY_TOO_LARGE", f"one event has at most {services.settings.body_limit_bytes} bytes")
     members = parse_object(body)
-    call = call_of(request, services, principal, body, _correlation_id(members))
+    call = call_of(request, services, principal, body, correlation_id_of(members))
     recorded = await services.recorder.record_event(_happening_of(members, body.decode(), principal), call)
     return recorded_response(event_answer(recorded, services.settings.chain), is_replay=recorded.is_replay)
 
@@ -49,31 +50,42 @@ async def list_events(
     actor: str | None = None,
     since: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    after: Annotated[int | None, Query(ge=0)] = None,
+    after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
 ) -> Response:
     """Events, newest first."""
     services = services_of(request)
     await authenticate(request, services, "read")
     parameters = {"type": type, "actor": actor, "since": since, "after": after, "limit": limit + 1}
     rows = await services.reads.fetch(EVENTS, parameters | {"chain": services.chain_id})
-    return json_response(page_of([as_row(EVENT_COLUMNS, row) for row in rows], limit))
+    page = page_of([as_row(EVENT_COLUMNS, row) for row in rows], limit)
+    # The payload comes from the entry, as it was received: a number of many digits survives no trip through the database's JSON.
+    entries = await asyncio.gather(*(services.entries.find(item["id"]) for item in page["items"]))
+    for item, entry in zip(page["items"], entries, strict=True):
+        item["payload"] = payload_of(entry.facts if entry else {})
+    return json_response(page)
 
 
 async def _record_many(request: Request, principal: Principal, body: bytes) -> Response:
     services = services_of(request)
+    limit_bytes = services.settings.stream_line_limit_bytes
     elements = parse_strict(body)
     if not 0 < len(elements) <= MAX_ELEMENTS:
-        raise FieldInvalid(f"an array has 1 to {MAX_ELEMENTS} events")
+        raise field_invalid("", f"an array has 1 to {MAX_ELEMENTS} events")
     texts = element_texts(body.decode())
 
-    async def record_one(members: dict[str, Any], call: Call, prefix: str) -> dict[str, Any]:
+    async def record_one(members: dict[str, Any], call: Call, prefix: str) -> tuple[dict[str, Any], bool]:
+        if len(call.received) > limit_bytes:
+            raise Problem(413, "BODY_TOO_LARGE", f"one event has at most {limit_bytes} bytes")
         recorded = await services.recorder.record_event(_happening_of(members, call.received.decode(), principal, prefix), call)
-        return event_answer(recorded, services.settings.chain)
+        return event_answer(recorded, services.settings.chain), recorded.is_replay
 
-    answers = await answer_all(request, call_of(request, services, principal, body), elements, texts, "", record_one)
+    call = call_of(request, services, principal, body)
+    answers, is_replay = await answer_all(request, call, elements, texts, "", record_one)
     ids = [answer.get("id") for answer in answers]
     rejected = [{"index": place} | answer for place, answer in enumerate(answers) if "id" not in answer]
-    return json_response({"accepted": len(ids) - len(rejected), "ids": ids, "rejected": rejected}, 201 if len(rejected) < len(ids) else 422)
+    status = 201 if len(rejected) < len(ids) else 422
+    content = {"accepted": len(ids) - len(rejected), "ids": ids, "rejected": rejected}
+    return json_response(content, status, REPLAYED if is_replay else None)
 
 
 def _happening_of(members: dict[str, Any], text: str, principal: Principal, prefix: str = "") -> Happening:
@@ -90,8 +102,5 @@ def _happening_of(members: dict[str, Any], text: str, principal: Principal, pref
         as_of_us=as_of_us,
         source=read.text("source"),
         subject=read.text("subject"),
+        pointer=prefix,
     )
-
-
-def _correlation_id(members: dict[str, Any]) -> Any:
-    return members.get("correlation_id", members.get("correlationId"))

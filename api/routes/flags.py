@@ -6,15 +6,16 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.answers import json_response
+from api.answers import REPLAYED, json_response
 from api.models import FlagRequest, KillSwitchRequest
 from api.openapi import body_of
-from api.requests import Members, authenticate, parse_object, read_body
+from api.requests import Members, authenticate, field_invalid, idempotency_claim, parse_object, read_body
 from api.services import Services, services_of
-from precedent.errors import FieldInvalid
 from precedent.guard import store
 from precedent.guard.access import Principal
 from precedent.guard.flags import KILL_SWITCH, MAX_LEVEL, set_flag
+from precedent.guard.idempotency import Claim
+from precedent.ledger.entry import Claimed
 
 router = APIRouter(tags=["Flags"])
 
@@ -34,7 +35,8 @@ async def put_flag(request: Request, node: str, action: str) -> Response:
     """Switch an action on or off, and say up to which level it may act alone."""
     services = services_of(request)
     principal = await authenticate(request, services, "flags:write", node)
-    members = parse_object(await read_body(request, services.settings.body_limit_bytes))
+    body = await read_body(request, services.settings.body_limit_bytes)
+    members = parse_object(body)
     Members(members).require_known("enabled", "max_level", "reason")
     enabled, max_level = members.get("enabled"), members.get("max_level", MAX_LEVEL)
     if not isinstance(enabled, bool):
@@ -42,29 +44,38 @@ async def put_flag(request: Request, node: str, action: str) -> Response:
     if type(max_level) is not int:
         raise Members(members).fault("max_level", f"max_level is 0 to {MAX_LEVEL}")
     if node == "*" or action == "*":
-        raise FieldInvalid("the kill switch has a route of its own: PUT /kill-switch")
-    return await _set(services, principal, (node, action), enabled, max_level, members)
+        raise field_invalid("/node" if node == "*" else "/action", "the kill switch has a route of its own: PUT /kill-switch")
+    claim = idempotency_claim(request, services, principal, body)
+    return await _set(services, principal, (node, action), enabled, max_level, members, claim)
 
 
 @router.put("/kill-switch", openapi_extra=body_of(KillSwitchRequest))
 async def put_kill_switch(request: Request) -> Response:
-    """Halt or resume everything: while halted, every decision escalates and is recorded."""
+    """Halt or resume everything: while halted, every decision escalates and is recorded. For tokens of every node alone."""
     services = services_of(request)
-    principal = await authenticate(request, services, "flags:write")
-    members = parse_object(await read_body(request, services.settings.body_limit_bytes))
+    principal = await authenticate(request, services, "flags:write", "*")
+    body = await read_body(request, services.settings.body_limit_bytes)
+    members = parse_object(body)
     Members(members).require_known("halted", "reason")
     if not isinstance(members.get("halted"), bool):
         raise Members(members).fault("halted", "halted is true or false")
-    return await _set(services, principal, KILL_SWITCH, not members["halted"], MAX_LEVEL, members)
+    claim = idempotency_claim(request, services, principal, body)
+    return await _set(services, principal, KILL_SWITCH, not members["halted"], MAX_LEVEL, members, claim)
 
 
 async def _set(
-    services: Services, principal: Principal, flag: tuple[str, str], enabled: bool, max_level: int, members: dict[str, object]
+    services: Services,
+    principal: Principal,
+    flag: tuple[str, str],
+    enabled: bool,
+    max_level: int,
+    members: dict[str, object],
+    claim: Claim | None,
 ) -> Response:
     reason = str(Members(members).text("reason", is_required=True, limit=1000))
-    await run_in_threadpool(set_flag, services.url, services.settings, *flag, enabled, max_level, reason, principal.name)
+    answer = await run_in_threadpool(set_flag, services.url, services.settings, *flag, enabled, max_level, reason, principal.name, claim)
     await services.authority.reload()
-    return json_response(await _flags(services))
+    return json_response(await _flags(services), 200, REPLAYED if isinstance(answer, Claimed) else None)
 
 
 async def _flags(services: Services) -> dict[str, object]:

@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from api.answers import json_response
 from api.pipeline import Pipeline, Run
-from api.requests import require_internal
+from api.requests import field_invalid, require_internal
 from api.services import services_of
-from precedent.errors import FieldInvalid
 
 router = APIRouter(tags=["Jobs"], prefix="/jobs")
 
@@ -27,7 +26,7 @@ async def run_job(
     partition: date | None = None,
     from_: Annotated[date | None, Query(alias="from")] = None,
     to: date | None = None,
-    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)] = 0,
 ) -> Response:
     """Launch a job for one day (yesterday unless `partition` names another) or for the days `from` to `to`, both included, as
     one run. 202 with the run and its page; with `wait`, 200 once it has ended."""
@@ -50,10 +49,10 @@ async def get_run(request: Request, run_id: str) -> Response:
 
 def _days(time_zone: str, partition: date | None, first: date | None, last: date | None) -> tuple[date, date]:
     if (first is None) != (last is None) or (partition is not None and first is not None):
-        raise FieldInvalid("name either partition, or both from and to")
+        raise field_invalid("/query/from", "name either partition, or both from and to")
     if first is not None and last is not None:
         if first > last:
-            raise FieldInvalid("from lies after to")
+            raise field_invalid("/query/from", "from lies after to")
         return first, last
     day = partition or datetime.now(ZoneInfo(time_zone)).date() - timedelta(days=1)
     return day, day

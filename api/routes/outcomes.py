@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -30,9 +31,8 @@ async def record_batch(request: Request) -> Response:
     principal = await authenticate(request, services, "outcomes:write")
     body = await read_body(request, services.settings.batch_limit_bytes)
 
-    async def record_one(members: dict[str, Any], call: Call, prefix: str) -> dict[str, Any]:
-        answer, _ = await _record(request, members, call, principal, members.get("decision_id"), prefix)
-        return answer
+    async def record_one(members: dict[str, Any], call: Call, prefix: str) -> tuple[dict[str, Any], bool]:
+        return await _record(request, members, call, principal, members.get("decision_id"), prefix)
 
     return await answer_batch(request, call_of(request, services, principal, body), "outcomes", record_one)
 
@@ -53,8 +53,9 @@ async def record(request: Request, decision_id: str) -> Response:
 async def get_outcomes(request: Request, decision_id: str) -> Response:
     """The current revision and the earlier ones."""
     services = services_of(request)
-    await authenticate(request, services, "read")
+    principal = await authenticate(request, services, "read")
     decision = await services.recorder.find_decision(parse_uuid(decision_id, "/decision_id"))
+    principal.require("read", decision.core["node"])
     rows = await services.reads.fetch(OUTCOMES, {"chain": services.chain_id, "decision": decision.place.entry_id})
     revisions = [as_row(OUTCOME_COLUMNS, row) for row in rows]
     return json_response({"decision_id": decision_id, "current": revisions[0] if revisions else None, "earlier": revisions[1:]})
@@ -72,10 +73,10 @@ async def _record(
     observation = Observation(
         decision_id=parse_uuid(decision_id, f"{prefix}/decision_id"),
         metrics=read.object("metrics"),
-        metrics_prefix=f"{prefix}/metrics",
+        pointer=prefix,
         observed_at_us=read.instant_us("observed_at"),
         as_of_us=as_of_us,
     )
-    recorded = await services.recorder.record_outcome(observation, call)
+    recorded = await services.recorder.record_outcome(observation, call, partial(principal.require, "outcomes:write"))
     revision = await services.recorder.revision_of(recorded)
     return outcome_answer(recorded, revision, services.settings.chain), recorded.is_replay

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from api.answers import json_response
 from api.problems import Problem
-from api.requests import authenticate, parse_object, read_body
+from api.requests import authenticate, field_invalid, parse_object, read_body
 from api.services import services_of
-from precedent.errors import FieldInvalid, NotStrictJson, PolicyNotFound
+from precedent.errors import NotStrictJson, PolicyNotFound
 from precedent.policy import store
 from precedent.policy.registry import activate, publish, validate, withdraw
 
@@ -66,7 +66,7 @@ async def publish_policy(request: Request, node: str) -> Response:
     text = await _policy_text(request)
     document = await run_in_threadpool(validate, text, "<body>")
     if document.node != node:
-        raise FieldInvalid(f"the document is of the node '{document.node}', not '{node}'")
+        raise field_invalid("/node", f"the document is of the node '{document.node}', not '{node}'")
     published = await run_in_threadpool(publish, services.url, services.settings, text, "<body>", principal.name)
     body = {"ref": published.ref, "node": published.node, "actions": list(published.actions), "digest": published.digest}
     return json_response(body, 201 if published.is_new else 200)
@@ -87,6 +87,11 @@ async def withdraw_policy(request: Request, ref: str) -> Response:
 async def _change(request: Request, ref: str, change: Any) -> Response:
     services = services_of(request)
     principal = await authenticate(request, services, "policies:activate")
+    name, _, version = ref.partition("@")
+    row = await services.reads.fetch_one(store.ONE, {"chain": services.chain_id, "name": name, "version": version})
+    if row is None:
+        raise PolicyNotFound(f"no policy {ref} is published")
+    principal.require("policies:activate", row[POLICY_COLUMNS.index("node")])
     await run_in_threadpool(change, services.url, services.settings, ref, principal.name)
     await services.authority.reload()
     return await get_policy(request, ref) if "read" in principal.scopes else json_response({"ref": ref})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from precedent.errors import FieldInvalid, IdempotencyKeyReused
+from precedent.errors import Fault, FieldInvalid, IdempotencyKeyReused
 from precedent.ledger.entry import Claimed
 from precedent.ledger.keyring import Keyring
 
@@ -32,7 +32,8 @@ class Claim:
 def claim_of(keyring: Keyring, principal: str, method: str, path: str, key: str, body: bytes) -> Claim:
     """Raises: FieldInvalid for a key that is empty, too long or not printable ASCII."""
     if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
-        raise FieldInvalid(f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} printable ASCII characters")
+        message = f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} printable ASCII characters"
+        raise FieldInvalid(message, [Fault("FIELD_INVALID", "/header/idempotency-key", message)])
     parts = (principal, method, path, key)
     claim = sha256(b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)).digest()
     return Claim(claim, keyring.fingerprint(body))
