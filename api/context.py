@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.logs import render_line
 from api.metrics import Measurements
-from api.problems import Problem, answer_error, problem_response
+from api.problems import answer_error, problem_response
+from api.requests import field_invalid
 from precedent.guard.redact import redact_text
 
 # Without the processors of other logs: they cost 30 µs a line, a tenth of a decision.
@@ -58,7 +59,9 @@ class Context:
         structlog.contextvars.bind_contextvars(correlation_id=scope["correlation_id"])
         try:
             if correlation_id == "":
-                raise Problem(422, "FIELD_INVALID", "x-cid has 1 to 128 printable ASCII characters without spaces")
+                raise field_invalid("/header/x-cid", "x-cid has 1 to 128 printable ASCII characters without spaces")
+            if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+                raise field_invalid("", "a path or query holds a NUL character, which no database text can hold")
             await self._app(scope, receive, send_with_id)
         except Exception as error:
             if status:  # the answer is under way: it can only be cut

@@ -33,6 +33,11 @@ class Measurements:
         child.observe(seconds)
         self._counts[key][bisect_left(BUCKETS_SECONDS, seconds)] += 1
 
+    def forget_gauges(self) -> None:
+        """Drop all values: what is not set again is told no more, instead of standing still."""
+        for gauge in self._gauges.values():
+            gauge.clear()
+
     def set_gauge(self, name: str, help_text: str, labels: dict[str, str], value: float) -> None:
         gauge = self._gauges.get(name)
         if gauge is None:

@@ -13,6 +13,7 @@ import structlog
 import yaml
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from precedent import errors
@@ -72,6 +73,8 @@ def answer_error(error: Exception) -> Problem:
         case HTTPException():
             code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INPUT_REFUSED")
             return Problem(error.status_code, code, str(error.detail), (), dict(error.headers or {}))
+        case ClientDisconnect():
+            return Problem(400, "INPUT_REFUSED", "the caller went away before the body had come")
     log.error("unexpected", exc_info=error)
     return Problem(500, "INTERNAL", "the request could not be answered")
 
