@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -68,21 +67,21 @@ def test_steps_run_in_one_process(definitions: dg.Definitions) -> None:
     assert definitions.resolve_job_def("aggregator").executor_def.name == "in_process"
 
 
-def test_loading_needs_no_database_and_parses_the_models_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRECEDENT_HOME", str(tmp_path))
+def test_loading_needs_no_database_and_parses_the_models_only_when_they_changed(
+    definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = load_settings().home_dir / "dbt" / "target"
+    manifest, stamp = target / "manifest.json", target / "manifest.sha256"
+    written = manifest.stat().st_mtime_ns
     monkeypatch.setenv("PRECEDENT_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    monkeypatch.delenv("DBT_TARGET_PATH", raising=False)
-    load = [sys.executable, "-c", "import dagster_project.definitions"]
-    subprocess.run(load, check=True, cwd=project_root(), timeout=120)
-    manifest = tmp_path / "dbt" / "target" / "manifest.json"
-    written = manifest.stat()
+    subprocess.run([sys.executable, "-c", "import dagster_project.definitions"], check=True, cwd=project_root(), timeout=300)
+    assert manifest.stat().st_mtime_ns == written
 
+    digest = stamp.read_text()
+    stamp.write_text("of other sources")
     from dagster_project.defs.warehouse.manifest import prepare_project
 
     prepare_project(load_settings())
-    assert manifest.stat().st_mtime_ns == written.st_mtime_ns
-
-    (tmp_path / "dbt" / "target" / "manifest.sha256").write_text("of other sources")
-    prepare_project(load_settings())
-    assert manifest.stat().st_mtime_ns > written.st_mtime_ns
-    assert not [path for path in (tmp_path / "dbt" / "target").iterdir() if path.is_dir()], "nothing is left of the parsing"
+    assert manifest.stat().st_mtime_ns > written
+    assert stamp.read_text() == digest
+    assert not [path for path in target.iterdir() if path.is_dir()], "nothing is left of the parsing"
