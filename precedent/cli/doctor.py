@@ -116,7 +116,6 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
     from precedent.db.embedded import database_url
     from precedent.db.engine import connect
-    from precedent.db.migrate import check
     from precedent.db.store import read_ledger_size, read_versions
 
     try:
@@ -138,7 +137,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
         except psycopg.Error as error:
             yield Finding("ledger", f"couldn't read its head: {error}", "migrate the database: precedent up does")
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # alembic prints its verdict
+        # Alembic prints its verdict to what stdout is when it is imported.
+        with contextlib.redirect_stdout(io.StringIO()):
+            from precedent.db.migrate import check
+
             check(url)
         yield Finding("migrations", "at head")
     except Exception as error:  # alembic raises several kinds that share no parent
