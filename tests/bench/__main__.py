@@ -1,0 +1,132 @@
+"""`make bench`: measure on this machine, print what was found, write it to docs/benchmarks.md.
+
+A number that is missed is said plainly and fails nothing: a bench on a busy machine is no test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import psutil
+
+from precedent.db.embedded import EmbeddedPostgres, start_embedded
+from precedent.settings import project_root
+from tests.bench.appends import AppendRow, measure_appends
+from tests.bench.endpoint import EndpointRow, measure_endpoints
+from tests.bench.load import client_name
+from tests.bench.machine import describe_machine, is_quiet
+from tests.bench.report import Findings, render
+from tests.bench.singles import Verified, evaluation_us, import_rate, verify_rate
+from tests.bench.stack import fresh_database, running_api, running_noop
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often and how long; whole seconds for the endpoints, as wrk has it."""
+
+    rounds: int
+    endpoint_seconds: int
+    append_seconds: float
+    import_cases: int
+
+    def __str__(self) -> str:
+        rounds = "one round" if self.rounds == 1 else f"{self.rounds} rounds"
+        return f"{rounds} of {self.endpoint_seconds} s for each endpoint and {self.append_seconds:g} s for each way to append"
+
+
+FULL = Plan(rounds=3, endpoint_seconds=3, append_seconds=2.5, import_cases=2500)
+QUICK = Plan(rounds=1, endpoint_seconds=1, append_seconds=1.0, import_cases=250)
+
+
+def main() -> None:
+    root = project_root()
+    parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one short round, under a minute; printed only")
+    parser.add_argument("--output", type=Path, help="where to write (default: docs/benchmarks.md, nothing when --quick)")
+    arguments = parser.parse_args()
+    output = arguments.output or (None if arguments.quick else root / "docs" / "benchmarks.md")
+    # Beside the checkout's own data, not in a temporary folder that may be memory: a commit there would cost nothing.
+    (root / ".precedent").mkdir(exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="bench-", dir=root / ".precedent"))
+    try:
+        text = render(measure(home, QUICK if arguments.quick else FULL))
+    finally:
+        shutil.rmtree(home)
+    print(text, end="")
+    if output is not None:
+        output.write_text(text, encoding="utf-8")
+
+
+def measure(home: Path, plan: Plan) -> Findings:
+    """Everything, in one run; `home` holds the database and is of no use afterwards."""
+    began = perf_counter()
+    load_average = os.getloadavg()
+
+    def tell(words: str) -> None:
+        print(f"{perf_counter() - began:5.0f} s  {words}", file=sys.stderr, flush=True)
+
+    approve_us, escalate_us = evaluation_us("approve"), evaluation_us("escalate")
+    server = start_embedded(home)
+    try:
+        tell("database")
+        machine = describe_machine(server.url, home, load_average, client_name())
+        endpoints, api_start_mb, api_mb, import_per_second = _measure_api(home, server, plan, tell)
+        appends, verified = _measure_ledger(server, plan, tell)
+    finally:
+        server.stop()
+    tell("done")
+    return Findings(
+        machine,
+        is_quiet(load_average),
+        str(plan),
+        endpoints,
+        appends,
+        verified,
+        api_start_mb,
+        api_mb,
+        approve_us,
+        escalate_us,
+        import_per_second,
+    )
+
+
+def _measure_api(
+    home: Path, server: EmbeddedPostgres, plan: Plan, tell: Callable[[str], None]
+) -> tuple[list[EndpointRow], float, float, float | None]:
+    """The endpoints, the API's memory in MB before and after them, and the import into the same API."""
+    postgres = psutil.Process(server.identity.pid)
+    with running_api(home, fresh_database(server, "api")) as api, running_noop(home) as noop:
+        start_mb = _resident_mb(api.served.process)
+        endpoints = measure_endpoints(api, noop, postgres, plan.rounds, plan.endpoint_seconds, tell)
+        loaded_mb = _resident_mb(api.served.process)
+        tell("import")
+        return endpoints, start_mb, loaded_mb, import_rate(api, plan.import_cases)
+
+
+def _measure_ledger(server: EmbeddedPostgres, plan: Plan, tell: Callable[[str], None]) -> tuple[list[AppendRow], Verified]:
+    """Appends, and the verification of what their first round wrote."""
+    url = fresh_database(server, "ledger_bench")
+    verified: list[Verified] = []
+
+    def verify() -> None:
+        tell("verification")
+        verified.append(verify_rate(url))
+
+    appends = measure_appends(url, psutil.Process(server.identity.pid), plan.rounds, plan.append_seconds, tell, after_first=verify)
+    return appends, verified[0]
+
+
+def _resident_mb(process: psutil.Process) -> float:
+    return float(process.memory_info().rss) / 1e6
+
+
+if __name__ == "__main__":
+    main()

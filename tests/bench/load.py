@@ -1,0 +1,168 @@
+"""Load on an endpoint of this machine, bounded in time and count, over kept-alive connections: wrk where it is installed, else our own.
+
+An answer that isn't 2xx ends the measurement: the speed of refusals says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from time import perf_counter
+from urllib.parse import urlsplit
+
+MAX_REQUESTS = 1_000_000
+GRACE_SECONDS = 15.0
+LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+_DONE = """
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format('{"requests": %d, "duration_us": %d, "p50_us": %d, "p95_us": %d, "p99_us": %d, "errors": %d}\\n',
+    summary.requests, summary.duration, latency:percentile(50.0), latency:percentile(95.0), latency:percentile(99.0),
+    e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+class LoadFailed(Exception):
+    """The endpoint refused, or the client broke: there is nothing to report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked: the bodies go round, one a request. All header names and values are ours, without control characters."""
+
+    url: str
+    headers: Mapping[str, str]
+    bodies: Sequence[bytes]
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.url).hostname not in LOOPBACK:
+            raise LoadFailed(f"{self.url} is not an address of this machine")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one run: answers, and how long they took from the first byte sent."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+    @property
+    def per_second(self) -> float:
+        return self.requests / self.seconds
+
+
+def client_name() -> str:
+    return "wrk" if shutil.which("wrk") else "the bench's own client, which shares the machine's cores and takes more of them than wrk"
+
+
+def run_load(target: Target, connections: int, seconds: int) -> Figures:
+    """Raises: LoadFailed."""
+    wrk = shutil.which("wrk")
+    return run_wrk(wrk, target, connections, seconds) if wrk else asyncio.run(run_own(target, connections, seconds))
+
+
+def run_wrk(program: str, target: Target, connections: int, seconds: int) -> Figures:
+    """One thread: more would only take the cores from what is measured.
+
+    Raises: LoadFailed.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:  # mode 600: it holds the token
+        script.write(_script(target))
+        script.flush()
+        argv = [program, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", script.name, target.url]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + GRACE_SECONDS)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode != 0 or not lines:
+        raise LoadFailed(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
+    told = json.loads(lines[-1])
+    if told["errors"] or not told["requests"]:
+        raise LoadFailed(f"{told['errors']} of {told['requests']} requests failed at {target.url}")
+    return Figures(told["requests"], told["duration_us"] / 1e6, *(told[f"{p}_us"] / 1000 for p in ("p50", "p95", "p99")))
+
+
+def _script(target: Target) -> str:
+    """JSON strings of ASCII are Lua strings too, but for \\u and \\/, which are not in what we send."""
+    headers = "".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in target.headers.items())
+    bodies = ", ".join(json.dumps(body.decode("ascii")) for body in target.bodies)
+    return f"""
+wrk.method = "POST"
+{headers}
+local bodies = {{{bodies}}}
+local requests, turn = {{}}, 0
+init = function(args)
+  for place, body in ipairs(bodies) do requests[place] = wrk.format(nil, nil, nil, body) end
+end
+request = function()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+{_DONE}"""
+
+
+async def run_own(target: Target, connections: int, seconds: float, max_requests: int = MAX_REQUESTS) -> Figures:
+    """The same load from this process. What is under way at the end is awaited and counted.
+
+    Raises: LoadFailed.
+    """
+    parts = urlsplit(target.url)
+    requests = [_request(target, f"{parts.hostname}:{parts.port}", parts.path or "/", body) for body in target.bodies]
+    took_seconds: list[float] = []
+    sent = 0
+    began = perf_counter()
+
+    async def ask_on_one_connection() -> None:
+        nonlocal sent
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            while sent < max_requests and perf_counter() - began < seconds:
+                request = requests[sent % len(requests)]
+                sent += 1
+                asked = perf_counter()
+                writer.write(request)
+                await _read_answer(reader)
+                took_seconds.append(perf_counter() - asked)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    try:
+        async with asyncio.timeout(seconds + GRACE_SECONDS):
+            await asyncio.gather(*(ask_on_one_connection() for _ in range(connections)))
+    except (OSError, EOFError, TimeoutError) as error:
+        raise LoadFailed(f"couldn't load {target.url}: {error!r}") from error
+    elapsed = perf_counter() - began
+    took_seconds.sort()
+    return Figures(len(took_seconds), elapsed, *(percentile(took_seconds, share) * 1000 for share in (0.50, 0.95, 0.99)))
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The least value that `share` of all values do not exceed (nearest rank); NaN of nothing."""
+    return ordered[max(ceil(share * len(ordered)) - 1, 0)] if ordered else float("nan")
+
+
+def _request(target: Target, host: str, path: str, body: bytes) -> bytes:
+    headers = {"Host": host, **target.headers, "Content-Length": str(len(body))}
+    head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return head.encode("ascii") + b"\r\n" + body
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> None:
+    """Take one answer off the connection; its length must be declared, as our endpoints do."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    status = head[0].split(" ")[1]
+    if not status.startswith("2"):
+        raise LoadFailed(f"an answer was {status}, not 2xx")
+    lengths = [line.partition(":")[2] for line in head[1:] if line.lower().startswith("content-length:")]
+    if len(lengths) != 1:
+        raise LoadFailed("an answer doesn't say its length")
+    await reader.readexactly(int(lengths[0]))

@@ -1,0 +1,179 @@
+"""What the bench says: one Markdown text, the same on the terminal and in docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.bench.appends import ROW_LOCK, AppendRow
+from tests.bench.endpoint import NOOP, PLAIN, EndpointRow
+from tests.bench.records import DECISIONS, EVENTS
+from tests.bench.singles import LOG_CASES, Verified
+
+BUSY = (
+    "**The machine was not quiet when this began: others used its cores, and every figure is lower than it would be alone. "
+    "Ratios of what ran side by side suffer less than rates.**"
+)
+NOTES = """\
+- *Endpoint*: `POST /decisions/finance`, 8 % off at 31 % margin, each answer a durable decision of its own; PostgreSQL is the embedded \
+one with its durable settings. The no-op takes and gives the same models in the same uvicorn and records nothing. With a customer: \
+50 of them in turn, whose personal facts are encrypted and whose features are looked up. CPU is by request, of the API's process and \
+of all of PostgreSQL's; the client takes its share of the same cores.
+- *Appends*: the Writer with 64 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections, is made \
+canonical within the measured time, and gets its projection. The row lock keeps one row a record, in its best number of connections.
+- *Rounds* go round: each thing once, then each once more. Figures are medians over the rounds; a ratio is the median of each round's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that was measured; `import_per_second` is None where the real log is absent."""
+
+    machine: dict[str, str]
+    is_quiet: bool
+    rounds: str
+    endpoints: Sequence[EndpointRow]
+    appends: Sequence[AppendRow]
+    verified: Verified
+    api_start_mb: float
+    api_mb: float
+    approve_us: float
+    escalate_us: float
+    import_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A number to reach; `at_least` says from which side."""
+
+    what: str
+    found: float
+    wanted: float
+    unit: str = ""
+    at_least: bool = True
+
+    @property
+    def is_met(self) -> bool:
+        """Never of NaN."""
+        return self.found >= self.wanted if self.at_least else self.found <= self.wanted
+
+    def cells(self) -> list[str]:
+        sign = "≥" if self.at_least else "≤"
+        return [
+            self.what,
+            f"{sign} {_number(self.wanted)}{self.unit}",
+            f"{_number(self.found)}{self.unit}",
+            "yes" if self.is_met else "**no**",
+        ]
+
+
+def goals_of(findings: Findings) -> list[Goal]:
+    """The numbers to reach, beside what was found; the ledger's appends in their better number of processes."""
+    decision = {row.connections: row for row in findings.endpoints if row.endpoint == PLAIN}
+    goals = [
+        Goal("decision endpoint of the no-op, 64 connections", decision[64].of_noop, 0.45),
+        Goal("decision endpoint, p50 at one connection", decision[1].p50_ms, 3, " ms", at_least=False),
+    ]
+    for kind in (DECISIONS, EVENTS):
+        rows = [row for row in findings.appends if row.what == kind]
+        goals.append(Goal(f"appends of {kind}, of the row lock's", max(row.of_row_lock for row in rows), 12, " ×"))
+        goals.append(Goal(f"appends of {kind}", max(row.per_second for row in rows), 15_000, "/s"))
+    goals.append(Goal("memory of the API after the load", findings.api_mb, 200, " MB", at_least=False))
+    if findings.import_per_second is not None:
+        goals.append(Goal(f"import of {LOG_CASES:,} cases", LOG_CASES / findings.import_per_second, 90, " s", at_least=False))
+    return goals
+
+
+def render(findings: Findings) -> str:
+    goals = goals_of(findings)
+    missed = sum(not goal.is_met for goal in goals)
+    verdict = "Every number wanted was reached." if not missed else f"**{missed} of {len(goals)} numbers wanted were not reached.**"
+    parts = [
+        "# Benchmarks",
+        f"Written by `make bench` on one machine in one run: {findings.rounds}.",
+        *([] if findings.is_quiet else [BUSY]),
+        table(["machine", ""], [list(pair) for pair in findings.machine.items()]),
+        "## Wanted and found",
+        verdict,
+        table(["number", "wanted", "found", "reached"], [goal.cells() for goal in goals]),
+        "## Decision endpoint",
+        _endpoints(findings.endpoints),
+        "## Durable appends",
+        _appends(findings.appends),
+        "## Single numbers",
+        _singles(findings),
+        "## How it was measured",
+        NOTES,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _endpoints(rows: Sequence[EndpointRow]) -> str:
+    head = ["endpoint", "connections", "requests/s", "of the no-op", "p50 ms", "p95 ms", "p99 ms", "API CPU µs", "PostgreSQL CPU µs"]
+    return table(
+        head,
+        [
+            [
+                row.endpoint,
+                str(row.connections),
+                _number(row.per_second),
+                "1" if row.endpoint == NOOP else f"{row.of_noop:.2f}",
+                *(f"{value:.2f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms)),
+                f"{row.api_cpu_us:.0f}",
+                "" if row.endpoint == NOOP else f"{row.postgres_cpu_us:.0f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _appends(rows: Sequence[AppendRow]) -> str:
+    head = ["what", "at once", "entries/s", "× row lock", "entries a commit", "p50 ms", "p99 ms", "Python CPU µs", "PostgreSQL CPU µs"]
+    return table(
+        head,
+        [
+            [
+                row.what,
+                _count(row.at_once, "connection" if row.what == ROW_LOCK else "process"),
+                _number(row.per_second),
+                f"{row.of_row_lock:.1f}",
+                f"{row.step_entries:.0f}",
+                f"{row.step_p50_ms:.2f}",
+                f"{row.step_p99_ms:.2f}",
+                f"{row.python_cpu_us:.0f}",
+                f"{row.postgres_cpu_us:.0f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _singles(findings: Findings) -> str:
+    verified = findings.verified
+    state = "intact" if verified.is_intact else "**NOT INTACT**"
+    rows = [
+        ["verification of entries by their bytes, one process", f"{_number(verified.entries_per_second)} entries/s"],
+        ["verification of projections, one process", f"{_number(verified.projections_per_second)} rows/s"],
+        ["the chain that was verified", f"{verified.entries:,} entries, {state}"],
+        ["memory of the API, before and after the load", f"{findings.api_start_mb:.0f} MB, {findings.api_mb:.0f} MB"],
+        ["one evaluation of the finance policy, an approval", f"{findings.approve_us:.0f} µs"],
+        ["one evaluation of the finance policy, an escalation", f"{findings.escalate_us:.0f} µs"],
+    ]
+    if findings.import_per_second is not None:
+        rows.append(["import of loan applications, start included", f"{_number(findings.import_per_second)} cases/s"])
+    return table(["what", "found"], rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns stand under each other in a terminal too."""
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+    lines = [head, ["-" * width for width in widths], *rows]
+    return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines)
+
+
+def _count(number: int, noun: str) -> str:
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{ending}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
