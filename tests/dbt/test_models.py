@@ -184,8 +184,8 @@ def test_the_api_reads_features_by_the_index_and_the_pipeline_may_not_write_the_
         # The planted rows fit one page, where reading them all is cheaper than any index.
         connection.execute("set local enable_seqscan = off")
         plan = connection.execute(
-            "explain select features from analytics.entity_features where chain_id = '00000000-0000-0000-0000-000000000001' and entity_type = 'customer'"
-            " and entity_id = 'c1' and known_at <= '2026-03-20' order by known_at desc limit 1"
+            "explain select features from analytics.entity_features where chain_id = '00000000-0000-0000-0000-000000000001'"
+            " and entity_type = 'customer' and entity_id = 'c1' and known_at <= '2026-03-20' order by known_at desc limit 1"
         ).fetchall()
     assert "Index Scan Backward" in str(plan)
     assert "Sort" not in str(plan)
