@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
@@ -23,7 +23,8 @@ MAX_DEPTH = 32
 MAX_EXPONENT = 400
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
-_MAYBE_FLOAT = re.compile(rb"[:,\[]-?[0-9]+[.eE]")
+# One search for each sign that may stand before a number: a fixed first byte is found twice as fast as one of a class.
+_FLOAT_SEARCHES = tuple(re.compile(sign + rb"-?[0-9]+[.eE]").search for sign in (rb":", rb",", rb"\["))
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -43,31 +44,54 @@ def is_canonical(stored: bytes) -> bool:
     """Whether these are the very bytes that `canonical_bytes` writes of some value."""
     try:
         value = orjson.loads(stored)
-        # Walking the value costs twice as much as parsing it. An object in plain ASCII without escapes has printable keys, and
-        # without a fraction or an exponent after a number's place no float: then the bytes alone tell.
-        if not (
-            stored[:1] == b"{" and stored.isascii() and b"\\" not in stored and b"\x7f" not in stored and not _MAYBE_FLOAT.search(stored)
-        ):
+        if not _is_plain(stored):
             _require_canonical(value)
         return orjson.dumps(value, option=_OPTIONS) == stored
     except (orjson.JSONDecodeError, orjson.JSONEncodeError, NotCanonical, RecursionError):
         return False
 
 
+_SCALARS = frozenset({str, int, bool, type(None)})
+_known_keys: set[str] = set()  # keys that passed; they are few, being our own member names and the facts of policies
+_KNOWN_KEYS_LIMIT = 10_000
+
+
+def _is_plain(stored: bytes) -> bool:
+    """Whether the bytes of an object alone tell that it holds no float and no key beyond printable ASCII.
+
+    Walking the value costs twice as much as parsing it. In plain ASCII without escapes every key is printable, and a float has a
+    point or an exponent after its first digits.
+    """
+    if stored[:1] != b"{" or not stored.isascii() or b"\\" in stored or b"\x7f" in stored:
+        return False
+    after_colon, after_comma, after_bracket = _FLOAT_SEARCHES
+    return not (after_colon(stored) or after_comma(stored) or after_bracket(stored))
+
+
 def _require_canonical(value: object) -> None:
-    kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
-        return
-    if kind is dict:
-        for key, item in value.items():  # type: ignore[attr-defined]
-            if type(key) is not str or not (key.isascii() and key.isprintable()):
-                raise NotCanonical(f"a key must be printable ASCII, not {key!r}")
-            _require_canonical(item)
-    elif kind is list:
-        for item in value:  # type: ignore[attr-defined]
-            _require_canonical(item)
-    else:
-        raise NotCanonical(f"couldn't write canonical JSON: {kind.__name__} has no place in it")
+    """Types and keys; integers' range and surrogates are orjson's to refuse. One loop: a call a value took four times as long."""
+    containers = [value]
+    while containers:
+        container = containers.pop()
+        if type(container) is dict:
+            for key in container:
+                if key not in _known_keys:
+                    _require_key(key)
+            items: Iterable[object] = container.values()
+        elif type(container) is list:
+            items = container
+        elif type(container) in _SCALARS:
+            continue
+        else:
+            raise NotCanonical(f"couldn't write canonical JSON: {type(container).__name__} has no place in it")
+        containers.extend([item for item in items if type(item) not in _SCALARS])
+
+
+def _require_key(key: object) -> None:
+    if type(key) is not str or not (key.isascii() and key.isprintable()):
+        raise NotCanonical(f"a key must be printable ASCII, not {key!r}")
+    if len(_known_keys) < _KNOWN_KEYS_LIMIT:
+        _known_keys.add(key)
 
 
 def parse_strict(raw: bytes | str) -> Any:

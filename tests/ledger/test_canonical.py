@@ -15,7 +15,12 @@ from precedent.errors import NotCanonical, NotStrictJson
 from precedent.ledger.canonical import MAX_SAFE_INTEGER, canonical_bytes, is_canonical, parse_strict
 
 keys = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12)
-scalars = st.none() | st.booleans() | st.integers(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER) | st.text(st.characters(exclude_categories=["Cs"]))
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+)
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=20)
 
 
@@ -24,7 +29,7 @@ def test_our_bytes_are_those_of_rfc_8785(value: Any) -> None:
     written = canonical_bytes(value)
     assert written == rfc8785.dumps(value)
     assert is_canonical(written)
-    assert parse_strict(written) == value or "\\u0000" in written.decode()
+    assert parse_strict(written) == value
 
 
 @given(st.dictionaries(keys, values, min_size=1, max_size=4))
