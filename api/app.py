@@ -22,8 +22,11 @@ from precedent.clock import Clock
 from precedent.errors import PrecedentError
 from precedent.settings import Settings, load_settings
 
-# Routes are tried in this order: the one that is asked most comes first.
-ROUTERS = (decisions, health, events, outcomes, reviews, policies, flags, jobs, ledger, metrics, pages)
+# Routes are tried in this order: those that are asked most come first.
+ROUTERS = (
+    decisions.hot_router, outcomes.hot_router, events.hot_router, health.router, decisions.router, outcomes.router, events.router,
+    reviews.router, policies.router, flags.router, jobs.router, ledger.router, metrics.router, pages.router,
+)  # fmt: skip
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
@@ -42,8 +45,9 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
     app = FastAPI(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug)
     app.state.measurements = Measurements()
-    for module in ROUTERS:
-        app.include_router(module.router)
+    for router in reversed(ROUTERS):
+        # As they are: `include_router` wraps each in another layer of matching, for prefixes and dependencies that none has.
+        app.router.routes[:0] = router.routes
     app.add_middleware(Context, measurements=app.state.measurements)
     for kind in (PrecedentError, Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer_problem)

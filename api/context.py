@@ -7,7 +7,6 @@ import re
 import sys
 import time
 from functools import lru_cache
-from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -43,7 +42,9 @@ class Context:
             await self._app(scope, receive, send)
             return
         started_ns = time.perf_counter_ns()
-        correlation_id = correlation_of(scope["headers"])
+        headers = dict(scope["headers"])
+        correlation_id = correlation_of(headers)
+        scope["headers_by_name"] = headers
         scope["received_ns"] = started_ns
         scope["correlation_id"] = correlation_id or uuid4().hex
         scope["is_callers_id"] = bool(correlation_id)
@@ -91,11 +92,12 @@ class Context:
 _redacted_path = lru_cache(maxsize=1024)(redact_text)
 
 
-def correlation_of(headers: list[tuple[bytes, bytes]]) -> str | None:
+def correlation_of(headers: dict[bytes, bytes]) -> str | None:
     """The caller's id: `x-cid`, else the trace id of `traceparent`; None where neither came, "" where `x-cid` is unusable."""
-    found: dict[bytes, Any] = {name: value for name, value in headers if name in (b"x-cid", b"traceparent")}
-    if b"x-cid" in found:
-        text = found[b"x-cid"].decode("latin-1")
+    sent = headers.get(b"x-cid")
+    if sent is not None:
+        text = sent.decode("latin-1")
         return text if CORRELATION_ID.fullmatch(text) else ""
-    match = TRACEPARENT.fullmatch(found[b"traceparent"].decode("latin-1")) if b"traceparent" in found else None
+    trace = headers.get(b"traceparent")
+    match = TRACEPARENT.fullmatch(trace.decode("latin-1")) if trace is not None else None
     return match.group(1) if match else None

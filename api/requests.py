@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from api.problems import Problem
 from api.services import Services
@@ -33,7 +33,7 @@ async def authenticate(request: Request, services: Services, scope: str, node: s
 
     Raises: TokenUnknown, ScopeMissing, DatabaseUnavailable.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = _header(request, b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise TokenUnknown("no bearer token was sent")
     principal = await services.access.authenticate(token.strip())
@@ -59,19 +59,35 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
     Raises: Problem 413, 415.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = media_type_of(request)
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"'{media_type or '(none)'}' is not application/json")
     too_large = Problem(413, "BODY_TOO_LARGE", f"the body has more than {limit_bytes} bytes")
-    declared = request.headers.get("content-length", "0")
+    declared = _header(request, b"content-length", "0")
     if not (declared.isascii() and declared.isdecimal()) or int(declared) > limit_bytes:
         raise too_large
-    chunks = bytearray()
-    async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > limit_bytes:
+    body = b""
+    has_more = True
+    while has_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        has_more = message.get("more_body", False)
+        if len(body) > limit_bytes:
             raise too_large
-    return bytes(chunks)
+    return body
+
+
+def media_type_of(request: Request) -> str:
+    """The content type without its parameters, in lower case; empty where none was sent."""
+    return _header(request, b"content-type").partition(";")[0].strip().lower()
+
+
+def _header(request: Request, name: bytes, default: str = "") -> str:
+    """By one look-up in what `Context` laid out; the framework's headers are searched from the start each time."""
+    value: bytes | None = request.scope["headers_by_name"].get(name)
+    return default if value is None else value.decode("latin-1")
 
 
 def parse_object(body: bytes | str) -> dict[str, Any]:
@@ -100,8 +116,10 @@ def idempotency_claim(request: Request, services: Services, principal: Principal
 
     Raises: FieldInvalid.
     """
-    key = request.headers.get("idempotency-key")
-    return None if key is None else claim_of(services.keyring, principal.name, request.method, request.url.path, key, received)
+    if b"idempotency-key" not in request.scope["headers_by_name"]:
+        return None
+    key = _header(request, b"idempotency-key")
+    return claim_of(services.keyring, principal.name, request.method, request.url.path, key, received)
 
 
 def correlation_id_of(members: Mapping[str, Any]) -> Any:

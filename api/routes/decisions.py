@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.answers import decision_answer, decision_whole, json_response, page_of, recorded_response
 from api.batches import answer_batch
+from api.lean import LeanRoute
 from api.models import DecisionAnswer, DecisionBatch, DecisionRequest, DecisionWhole, Page, Verdict
 from api.openapi import body_of
 from api.requests import MAX_SEQ, Members, authenticate, call_of, parse_object, parse_uuid, read_body
@@ -24,11 +25,12 @@ from precedent.ledger.projections import DECISION_COLUMNS, DECISIONS, as_row
 from precedent.ledger.store import StoredEntry
 
 router = APIRouter(tags=["Decisions"])
+hot_router = APIRouter(tags=["Decisions"], route_class=LeanRoute)
 
 ENVELOPE_MEMBERS = ("action", "facts", "event_id", "correlation_id", "policy_version", "as_of")
 
 
-@router.post("/decisions/{node}", status_code=201, response_model=DecisionAnswer, openapi_extra=body_of(DecisionRequest))
+@hot_router.post("/decisions/{node}", status_code=201, response_model=DecisionAnswer, openapi_extra=body_of(DecisionRequest))
 async def decide(request: Request, node: str) -> Response:
     """Decide, record, answer. The verdict follows from the active policy alone; nothing in the body can set it."""
     services = services_of(request)
@@ -41,7 +43,7 @@ async def decide(request: Request, node: str) -> Response:
     return recorded_response(decision_answer(decision, services.settings.chain), is_replay=decision.is_replay)
 
 
-@router.post("/decisions/{node}/batch", openapi_extra=body_of(DecisionBatch))
+@hot_router.post("/decisions/{node}/batch", openapi_extra=body_of(DecisionBatch))
 async def decide_batch(request: Request, node: str) -> Response:
     """Up to 1,000 questions; answers in their order, a problem in the place of each that was refused."""
     services = services_of(request)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.answers import json_response, outcome_answer, recorded_response
 from api.batches import answer_batch
+from api.lean import LeanRoute
 from api.models import OutcomeAnswer, OutcomeRequest
 from api.openapi import body_of
 from api.requests import Members, authenticate, call_of, parse_object, parse_uuid, read_body
@@ -20,11 +21,12 @@ from precedent.ledger.projections import OUTCOME_COLUMNS, OUTCOMES, as_row
 from precedent.record import Observation
 
 router = APIRouter(tags=["Outcomes"])
+hot_router = APIRouter(tags=["Outcomes"], route_class=LeanRoute)
 
 MEMBERS = ("decision_id", "metrics", "observed_at", "as_of", "correlation_id")
 
 
-@router.post("/outcomes", openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}})
+@hot_router.post("/outcomes", openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}})
 async def record_batch(request: Request) -> Response:
     """Up to 1,000 outcomes `{"outcomes": [{"decision_id", "metrics", …}]}`; answers in their order."""
     services = services_of(request)
@@ -37,7 +39,7 @@ async def record_batch(request: Request) -> Response:
     return await answer_batch(request, call_of(request, services, principal, body), "outcomes", record_one)
 
 
-@router.post("/outcomes/{decision_id}", status_code=201, response_model=OutcomeAnswer, openapi_extra=body_of(OutcomeRequest))
+@hot_router.post("/outcomes/{decision_id}", status_code=201, response_model=OutcomeAnswer, openapi_extra=body_of(OutcomeRequest))
 async def record(request: Request, decision_id: str) -> Response:
     """Record a revision of the decision's outcome and answer with its reward."""
     services = services_of(request)

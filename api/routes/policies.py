@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.answers import json_response
 from api.problems import Problem
-from api.requests import authenticate, field_invalid, parse_object, read_body
+from api.requests import authenticate, field_invalid, media_type_of, parse_object, read_body
 from api.services import services_of
 from precedent.errors import NotStrictJson, PolicyNotFound
 from precedent.policy import store
@@ -99,9 +99,8 @@ async def _change(request: Request, ref: str, change: Any) -> Response:
 
 async def _policy_text(request: Request) -> str:
     services = services_of(request)
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     limit_bytes = services.settings.batch_limit_bytes
-    if media_type not in YAML_TYPES:
+    if media_type_of(request) not in YAML_TYPES:
         body = await read_body(request, limit_bytes)
         parse_object(body)  # JSON is YAML, but YAML is laxer: what claims to be JSON is held to it
         return body.decode()
