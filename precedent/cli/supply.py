@@ -35,6 +35,7 @@ def supply(
     limit: Annotated[int | None, typer.Option(min=1, help="only the first rows of the file")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where an interrupted import of this file stopped")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="exit 1 when rows were rejected")] = False,
+    patience: Annotated[float, typer.Option(min=0, help="seconds to wait for an API that is away, before each batch")] = 30,
     url: Annotated[str | None, typer.Option(envvar="PRECEDENT_URL", help="the API; default: what runs from this home")] = None,
     token: Annotated[
         str | None, typer.Option(envvar="PRECEDENT_TOKEN", help="needs the scope import; default: the development token")
@@ -47,7 +48,7 @@ def supply(
     settings = load_settings()
     try:
         source = Source(open_table(file), read_mapping(mapping.read_text(encoding="utf-8"), str(mapping)), str(mapping), limit)
-        load = load_of(source, settings, target_of(settings, url, token), mapping, resume)
+        load = load_of(source, settings, target_of(settings, url, token), mapping, resume, patience)
         loaded = _run(load)
     except MappingInvalid as error:
         typer.echo(str(error), err=True)
@@ -69,11 +70,12 @@ def _run(load: Load) -> Loaded:
         raise typer.Exit(130) from error
 
 
-def load_of(source: Source, settings: Settings, target: Target, mapping: Path, is_resumed: bool) -> Load:
+def load_of(source: Source, settings: Settings, target: Target, mapping: Path, is_resumed: bool, patience_seconds: float) -> Load:
     """The load of one file by one mapping into one API: those three name it. The limit doesn't: a longer run goes on from a shorter."""
     parts = (_digest(source.table.path), _digest(mapping), target.url)
     decision = source.mapping.decision
-    return Load(loads_folder(settings), load_id_of("import", *parts), target, decision.node if decision else None, source.fill, is_resumed)
+    node = decision.node if decision else None
+    return Load(loads_folder(settings), load_id_of("import", *parts), target, node, source.fill, is_resumed, patience_seconds)
 
 
 def _digest(path: Path) -> str:

@@ -70,21 +70,21 @@ def open_table(path: Path) -> Table:
         if kind == "csv":
             return Table(path, kind, _header(path))
         return Table(path, kind, pl.scan_parquet(path, glob=False).collect_schema().names() if kind == "parquet" else None)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, csv.Error) as error:
+    except (pl.exceptions.PolarsError, OSError, EOFError, csv.Error) as error:
         raise FileUnreadable(f"couldn't read {path}: {str(error).splitlines()[0]}") from error
 
 
 def _text_of(path: Path) -> TextIO:
     if path.name.lower().endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="replace", newline="")
+    return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
 def _header(path: Path) -> list[str]:
     with _text_of(path) as file:
         names = next(csv.reader(file), [])
-    if not names or len(set(names)) < len(names) or "" in names:
-        raise FileUnreadable(f"couldn't read {path}: its first line gives each column a name of its own")
+    if not names or len(set(names)) < len(names) or "" in names or any("\ufffd" in name for name in names):
+        raise FileUnreadable(f"couldn't read {path}: its first line gives each column a name of its own, in UTF-8")
     return names
 
 

@@ -49,6 +49,7 @@ class Delivery:
 
         Raises: Unreachable; Refused for what is wrong with the load as a whole.
         """
+        self.spool.finish()
         known = self.journal.recorded
         places = [self._places(rows) for rows in known]
         for number, found in enumerate(places):
@@ -99,7 +100,6 @@ class Delivery:
         for answer in outcomes.accepted.values():
             tally.add_outcome(answer)
         self.journal.finish(number, decisions.accepted, tally, events.rejected + decisions.rejected + outcomes.rejected)
-        self.sent += len(window)
         self.on_progress(len(window))
 
     def _events(self, operations: list[Operation]) -> Answers:
@@ -130,6 +130,7 @@ class Delivery:
         accepted: dict[int, dict[str, Any]] = {}
         rejected: list[Rejected] = []
         if operations:
+            self.sent += len(operations)
             key = batch_key(self.load_id, kind, (one.row for one in operations))
             elements = self._send(Call("POST", path, head + b",".join(bodies) + tail, key), len(operations))
             for one, element in zip(operations, elements, strict=True):

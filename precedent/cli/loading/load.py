@@ -87,6 +87,7 @@ class Load:
     node: str | None
     fill: Callable[[Spool, Callable[[int], None]], list[Rejected]]
     is_resumed: bool = False
+    patience_seconds: float = 30.0
 
     def run(self) -> Loaded:
         """Raises: ClientError; LoadRunning; whatever `fill` raises, before anything is sent."""
@@ -95,7 +96,7 @@ class Load:
         with (
             Journal(self.folder / f"{self.load_id}.ndjson") as journal,
             Spool(self.folder) as spool,
-            Client(self.target.url, self.target.token) as client,
+            Client(self.target.url, self.target.token, patience_seconds=self.patience_seconds) as client,
             _progress() as bar,
         ):
             reading = bar.add_task("reading", total=None)

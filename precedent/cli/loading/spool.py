@@ -6,6 +6,7 @@ nearly always sorted by time already, so reading in time's order moves through t
 
 from __future__ import annotations
 
+import os
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ BUFFER_BYTES = 1024 * 1024
 
 
 class Spool:
-    """Add operations by rising row, then read. The file has no name: it is gone with the process, however that ends."""
+    """Add operations by rising row; then `finish`, and read. The file has no name: it is gone with the process, however that ends."""
 
     def __init__(self, folder: Path) -> None:
         self.file = tempfile.TemporaryFile(dir=folder, buffering=BUFFER_BYTES)  # noqa: SIM115
@@ -50,12 +51,16 @@ class Spool:
         self.instants.append(operation.at_us)
         self.ends.append((self.ends[-1] if self.ends else 0) + len(operation.body))
 
+    def finish(self) -> None:
+        """Nothing is added from here on; before it nothing can be read."""
+        self.file.flush()
+
     def read(self, place: int) -> Operation:
         """The operation that was added as number `place`, from 0."""
         start = self.ends[place - 1] if place else 0
-        self.file.seek(start)
         row, kind = divmod(self.keys[place], KINDS)
-        return Operation(Kind(kind), row, self.instants[place], self.file.read(self.ends[place] - start))
+        # Not through the buffer: where rows aren't sorted by time, it would be filled anew for each.
+        return Operation(Kind(kind), row, self.instants[place], os.pread(self.file.fileno(), self.ends[place] - start, start))
 
     def place_of(self, kind: Kind, row: int) -> int | None:
         """The number under which an operation was added."""

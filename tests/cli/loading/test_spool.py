@@ -19,6 +19,7 @@ def test_operations_come_back_by_time_then_kind_then_row(tmp_path: Path) -> None
     with Spool(tmp_path) as spool:
         for one in added:
             spool.add(one)
+        spool.finish()
         assert list(spool.in_order()) == [added[4], added[0], added[3], added[1], added[5], added[2]]
         assert list(spool.in_order(without=[0, 4])) == [added[3], added[1], added[5], added[2]]
         assert [spool.place_of(one.kind, one.row) for one in added] == list(range(6))
