@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
 from functools import lru_cache
-from uuid import uuid4
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,7 +46,7 @@ class Context:
         correlation_id = correlation_of(headers)
         scope["headers_by_name"] = headers
         scope["received_ns"] = started_ns
-        scope["correlation_id"] = correlation_id or uuid4().hex
+        scope["correlation_id"] = correlation_id or os.urandom(16).hex()
         scope["is_callers_id"] = bool(correlation_id)
         status = 0
 

@@ -1,28 +1,28 @@
 """Every error the core raises; each subclass is a fact with fields, and none knows a status code.
 
-    PrecedentError
-    ├── SettingsInvalid            the process was configured in a way that can't work
-    ├── InputRefused               the caller's text breaks its contract; nothing was written
-    │   ├── NotStrictJson          broken JSON, duplicate keys, NaN, too deep
-    │   ├── NotCanonical           a value outside the profile that the ledger stores
-    │   ├── PolicyInvalid          a document with problems, each with line and column
-    │   ├── FactsInvalid           facts or metrics that break the policy's contract
-    │   └── FieldInvalid           any other field of a request
-    ├── NotFound                   what was named does not exist
-    │   ├── NodeNotFound, ActionNotFound, PolicyNotFound, DecisionNotFound, EventNotFound
-    ├── Forbidden                  known caller, missing right
-    │   ├── TokenUnknown           no token, or one that is unknown, expired or revoked
-    │   └── ScopeMissing           the token lacks a scope or a node
-    ├── Conflict                   well-formed, but not now
-    │   ├── IdempotencyKeyReused   the key was used for another body
-    │   ├── PolicyVersionExists    a published version never changes
-    │   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
-    │   └── JobRunning             the same partition is being computed
-    ├── Unavailable                try again later; nothing was written
-    │   ├── DatabaseUnavailable
-    │   ├── QueueFull              the bounded append queue is full
-    │   └── PipelineUnavailable    Dagster does not answer
-    └── LedgerBroken               what is stored contradicts itself; never continue
+PrecedentError
+├── SettingsInvalid            the process was configured in a way that can't work
+├── InputRefused               the caller's text breaks its contract; nothing was written
+│   ├── NotStrictJson          broken JSON, duplicate keys, NaN, too deep
+│   ├── NotCanonical           a value outside the profile that the ledger stores
+│   ├── PolicyInvalid          a document with problems, each with line and column
+│   ├── FactsInvalid           facts or metrics that break the policy's contract
+│   └── FieldInvalid           any other field of a request
+├── NotFound                   what was named does not exist
+│   ├── NodeNotFound, ActionNotFound, PolicyNotFound, DecisionNotFound, EventNotFound
+├── Forbidden                  known caller, missing right
+│   ├── TokenUnknown           no token, or one that is unknown, expired or revoked
+│   └── ScopeMissing           the token lacks a scope or a node
+├── Conflict                   well-formed, but not now
+│   ├── IdempotencyKeyReused   the key was used for another body
+│   ├── PolicyVersionExists    a published version never changes
+│   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
+│   └── JobRunning             the same partition is being computed
+├── Unavailable                try again later; nothing was written
+│   ├── DatabaseUnavailable
+│   ├── QueueFull              the bounded append queue is full
+│   └── PipelineUnavailable    Dagster does not answer
+└── LedgerBroken               what is stored contradicts itself; never continue
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -37,6 +38,8 @@ class Settings(BaseSettings):
     dagster_url: str | None = Field(None, description="where the API reaches Dagster; empty: loopback at dagster_port")
     time_zone: str = Field("UTC", description="zone of the daily schedules (06:00, 06:10, 06:20)")
 
+    pipeline_start: date = Field(date(2011, 9, 1), description="first day that the pipeline can compute; a day costs nothing until it is")
+
     internal_job_token: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("PRECEDENT_INTERNAL_JOB_TOKEN", "INTERNAL_JOB_TOKEN"),
@@ -44,9 +47,15 @@ class Settings(BaseSettings):
     )
     keys_dir: Path | None = Field(None, description="folder of epoch and lookup keys, mode 700, outside the database; empty: home/keys")
 
-    openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("PRECEDENT_OPENAI_API_KEY", "OPENAI_API_KEY"), description="turns model advice on")
-    openai_base_url: str | None = Field(None, validation_alias=AliasChoices("PRECEDENT_OPENAI_BASE_URL", "OPENAI_BASE_URL"), description="any compatible server")
-    slack_bot_token: SecretStr | None = Field(None, validation_alias=AliasChoices("PRECEDENT_SLACK_BOT_TOKEN", "SLACK_BOT_TOKEN"), description="turns Slack on")
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("PRECEDENT_OPENAI_API_KEY", "OPENAI_API_KEY"), description="turns model advice on"
+    )
+    openai_base_url: str | None = Field(
+        None, validation_alias=AliasChoices("PRECEDENT_OPENAI_BASE_URL", "OPENAI_BASE_URL"), description="any compatible server"
+    )
+    slack_bot_token: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("PRECEDENT_SLACK_BOT_TOKEN", "SLACK_BOT_TOKEN"), description="turns Slack on"
+    )
     slack_base_url: str = Field("https://slack.com/api", description="where Slack's Web API is; tests point it at loopback")
 
     body_limit_bytes: int = Field(64 * 1024, ge=1024, description="largest body of one request")
@@ -58,7 +67,16 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     debug: bool = Field(False, description="tracebacks in answers; refused in production")
 
-    @field_validator("database_url", "internal_job_token", "openai_api_key", "slack_bot_token", "keys_dir", "dagster_url", "openai_base_url", mode="before")
+    @field_validator(
+        "database_url",
+        "internal_job_token",
+        "openai_api_key",
+        "slack_bot_token",
+        "keys_dir",
+        "dagster_url",
+        "openai_base_url",
+        mode="before",
+    )
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from precedent.clock import from_instant
 
@@ -128,6 +129,7 @@ def write_grouped(value: int, decimals: int) -> str:
     return f"{'-' if value < 0 else ''}{whole:,}{fraction}"
 
 
+@lru_cache(maxsize=8192)  # the same limits and shares are told again and again
 def write_quantity(value: int | bool | str, kind: str, currency: str | None = None) -> str:
     """`value` in words a person reads: `8 %`, `12,000 USD`, `2026-11-22`; text as it is."""
     if isinstance(value, bool):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtProject
 
+from precedent.settings import load_settings
+
 GROUP = "warehouse"
 
 # Days are UTC, as in dbt, where the oldest log that ships begins on 2011-09-30. A day costs nothing until it is computed.
-FIRST_DAY = os.environ.get("PRECEDENT_PIPELINE_START") or "2011-09-01"
-daily = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC")
+daily = dg.DailyPartitionsDefinition(start_date=load_settings().pipeline_start.isoformat(), timezone="UTC")
 
 # The schedule computes a day each morning: a day and a bit without one is late.
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=30), warn_window=timedelta(hours=26))
