@@ -41,9 +41,9 @@ class Api:
         return {"authorization": f"Bearer {create_token(self.database_url, name, scopes, nodes)}"}
 
     def decide(self, node: str = "finance", headers: dict[str, str] | None = None, **others: Any) -> dict[str, Any]:
-        """The usual deal, decided; `others` are members beside the facts, or facts under `facts`."""
-        facts = DEAL | others.pop("facts", {})
-        answer = self.client.post(f"/decisions/{node}", json={"action": "approve_discount", "facts": facts, **others}, headers=headers)
+        """The usual deal with some facts changed, decided; of another node, just those facts. `others` are members beside them."""
+        facts = (DEAL if node == "finance" else {}) | others.pop("facts", {})
+        answer = self.client.post(f"/decisions/{node}", json={"facts": facts, **others}, headers=headers)
         assert answer.status_code == 201, answer.text
         found: dict[str, Any] = answer.json()
         return found

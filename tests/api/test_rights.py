@@ -1,0 +1,214 @@
+"""Who may do what: every scope on every route, nodes, revoked and expired tokens, the internal token."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import httpx2
+import psycopg
+import pytest
+from in_process import DEAL, Api
+from running_api import INTERNAL_TOKEN
+
+from precedent.guard.access import CACHE_SECONDS, SCOPES, create_token, revoke_token
+
+EVENT = {"type": "Asked"}
+FLAG = {"enabled": True, "max_level": 3, "reason": "r"}
+
+ROUTES: list[tuple[str, str, object, str]] = [
+    ("POST", "/events", EVENT, "events:write"),
+    ("GET", "/events", None, "read"),
+    ("POST", "/decisions/finance", DEAL, "decisions:write"),
+    ("POST", "/decisions/finance/batch", {"decisions": [DEAL]}, "decisions:write"),
+    ("GET", "/decisions", None, "read"),
+    ("GET", f"/decisions/{uuid4()}", None, "read"),
+    ("POST", f"/outcomes/{uuid4()}", {"metrics": {}}, "outcomes:write"),
+    ("POST", "/outcomes", {"outcomes": [{"decision_id": str(uuid4()), "metrics": {}}]}, "outcomes:write"),
+    ("GET", f"/outcomes/{uuid4()}", None, "read"),
+    ("GET", "/reviews", None, "reviews:write"),
+    ("GET", "/policies", None, "read"),
+    ("GET", "/policies/finance-constitution", None, "read"),
+    ("POST", "/policies/validate", {}, "policies:write"),
+    ("POST", "/policies/finance/publish", {}, "policies:write"),
+    ("POST", "/policies/finance-constitution@1.0.0/activate", None, "policies:activate"),
+    ("POST", "/policies/finance-constitution@9.9.9/withdraw", None, "policies:activate"),
+    ("GET", "/flags", None, "read"),
+    ("PUT", "/flags/finance/approve_discount", FLAG, "flags:write"),
+    ("PUT", "/kill-switch", {"halted": False, "reason": "r"}, "flags:write"),
+    ("GET", "/ledger/head", None, "read"),
+]
+NEED_NO_TOKEN = {"/health", "/ready", "/metrics", "/", "/problems", "/problems/{code}"}
+NEED_THE_INTERNAL_TOKEN = {"/jobs/{job}/run", "/jobs/runs/{run_id}"}
+INTERNAL = [("POST", "/jobs/aggregator/run"), ("GET", f"/jobs/runs/{uuid4()}")]
+
+
+def require_problem(answer: httpx2.Response, status: int, code: str) -> None:
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    if status == 401:
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_every_route_is_in_the_table(api: Api) -> None:
+    described = api.client.get("/openapi.json").json()["paths"]
+    known = {(method, path) for path, operations in described.items() for method in map(str.upper, operations)}
+    pattern = {(method, template_of(path)) for method, path, _, _ in ROUTES} | {(method, template_of(path)) for method, path in INTERNAL}
+    assert {(method, path) for method, path in known if path not in NEED_NO_TOKEN} == pattern
+
+
+def template_of(path: str) -> str:
+    """The path as the application names it."""
+    parts = path.strip("/").split("/")
+    match parts:
+        case ["decisions", "finance", *rest]:
+            return "/".join(["/decisions", "{node}", *rest])
+        case [("decisions" | "outcomes") as name, _]:
+            return f"/{name}/{{decision_id}}"
+        case ["policies", "finance", "publish"]:
+            return "/policies/{node}/publish"
+        case ["policies", ref, *rest] if ref.startswith("finance-"):
+            return "/".join(["/policies", "{ref}", *rest])
+        case ["flags", _, _]:
+            return "/flags/{node}/{action}"
+        case ["jobs", "runs", _]:
+            return "/jobs/runs/{run_id}"
+        case ["jobs", _, "run"]:
+            return "/jobs/{job}/run"
+    return path
+
+
+@pytest.mark.parametrize(("method", "path", "body", "scope"), ROUTES, ids=[f"{method} {path}" for method, path, _, _ in ROUTES])
+def test_a_route_needs_its_scope_and_no_other(api: Api, method: str, path: str, body: object, scope: str) -> None:
+    without = api.token(*sorted(SCOPES - {scope}))
+    before = api.ledger_size()
+    require_problem(api.client.request(method, path, json=body, headers=without), 403, "SCOPE_MISSING")
+    require_problem(api.client.request(method, path, json=body, headers={"authorization": ""}), 401, "TOKEN_UNKNOWN")
+    assert api.ledger_size() == before
+    answer = api.client.request(method, path, json=body, headers=api.token(scope))
+    assert answer.status_code not in {401, 403}, answer.text
+    assert answer.status_code < 500, answer.text
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer prc_unknown", "Bearer \u00fc", "Token x", "prc_x"]
+)
+def test_without_a_valid_token_nothing_is_told(api: Api, header: str) -> None:
+    headers = [(b"authorization", header.encode("latin-1"))]
+    require_problem(api.client.get("/events", headers=headers), 401, "TOKEN_UNKNOWN")
+
+
+def test_a_revoked_token_stops_within_the_time_it_is_remembered(api: Api) -> None:
+    token = {"authorization": f"Bearer {create_token(api.database_url, 'to-revoke', ['read'])}"}
+    assert api.client.get("/events", headers=token).status_code == 200
+    assert revoke_token(api.database_url, "to-revoke") == 1
+    api.clock.ahead_seconds += CACHE_SECONDS + 0.1
+    require_problem(api.client.get("/events", headers=token), 401, "TOKEN_UNKNOWN")
+
+
+def test_an_expired_token_stops_within_the_time_it_is_remembered(api: Api) -> None:
+    token = {"authorization": f"Bearer {create_token(api.database_url, 'to-expire', ['read'], expires_in_days=1)}"}
+    assert api.client.get("/events", headers=token).status_code == 200
+    with psycopg.connect(api.database_url) as connection:
+        connection.execute("update precedent.api_tokens set expires_at = now() - interval '1 second' where name = 'to-expire'")
+    api.clock.ahead_seconds += CACHE_SECONDS + 0.1
+    require_problem(api.client.get("/events", headers=token), 401, "TOKEN_UNKNOWN")
+
+
+def test_a_token_expired_before_its_first_use_is_refused(api: Api) -> None:
+    token = create_token(api.database_url, "expired", ["read"], expires_in_days=-1)
+    require_problem(api.client.get("/events", headers={"authorization": f"Bearer {token}"}), 401, "TOKEN_UNKNOWN")
+
+
+def test_a_token_for_one_node_is_for_that_node_alone(api: Api) -> None:
+    finance, credit = api.decide(), api.decide("credit", action="accept_application", facts={"amount_requested": 700})
+    finance_id, credit_id = finance["id"], credit["id"]
+    token = api.token(*sorted(SCOPES), nodes=("finance",))
+    metrics = {"metrics": {"won": True, "margin": 0.3}}
+    before = api.ledger_size()
+    refused = [
+        ("POST", "/decisions/credit", {"amount_requested": 700}),
+        ("POST", "/decisions/credit/batch", {"decisions": [{"amount_requested": 700}]}),
+        ("GET", f"/decisions/{credit_id}", None),
+        ("GET", "/decisions?node=credit", None),
+        ("POST", f"/outcomes/{credit_id}", metrics),
+        ("GET", f"/outcomes/{credit_id}", None),
+        ("PUT", "/flags/credit/accept_application", FLAG),
+        ("PUT", "/kill-switch", {"halted": True, "reason": "r"}),
+        ("POST", "/policies/credit/publish", {}),
+        ("POST", "/policies/credit-constitution@1.0.0/activate", None),
+        ("POST", "/policies/credit-constitution@1.0.0/withdraw", None),
+    ]
+    for method, path, body in refused:
+        require_problem(api.client.request(method, path, json=body, headers=token), 403, "SCOPE_MISSING")
+    in_batch = {"outcomes": [{"decision_id": credit_id} | metrics]}
+    (answer,) = api.client.post("/outcomes", json=in_batch, headers=token).json()["answers"]
+    assert answer["code"] == "SCOPE_MISSING"
+    assert api.ledger_size() == before
+    assert api.client.get(f"/decisions/{finance_id}", headers=token).status_code == 200
+    assert api.client.post(f"/outcomes/{finance_id}", json=metrics, headers=token).status_code == 201
+    listed = api.client.get("/decisions", headers=token).json()["items"]
+    assert {one["node"] for one in listed} == {"finance"}
+    assert api.client.post("/decisions/finance", json=DEAL, headers=token).status_code == 201
+
+
+def test_a_token_for_two_nodes_lists_one_at_a_time(api: Api) -> None:
+    token = api.token("read", nodes=("finance", "credit"))
+    require_problem(api.client.get("/decisions", headers=token), 403, "SCOPE_MISSING")
+    assert api.client.get("/decisions?node=credit", headers=token).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), INTERNAL)
+@pytest.mark.parametrize("sent", [None, "", "wrong", INTERNAL_TOKEN[:-1], INTERNAL_TOKEN + "x"])
+def test_jobs_need_the_internal_token_whatever_else_is_sent(api: Api, method: str, path: str, sent: str | None) -> None:
+    headers = {} if sent is None else {"x-internal-token": sent}
+    require_problem(api.client.request(method, path, headers=headers), 401, "TOKEN_UNKNOWN")
+
+
+@pytest.mark.parametrize(("method", "path"), INTERNAL)
+def test_jobs_behind_the_internal_token_say_when_dagster_is_away(api: Api, method: str, path: str) -> None:
+    answer = api.client.request(method, path, headers={"x-internal-token": INTERNAL_TOKEN, "authorization": ""})
+    require_problem(answer, 503, "PIPELINE_UNAVAILABLE")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_the_internal_token_opens_nothing_else(api: Api) -> None:
+    headers = {"x-internal-token": INTERNAL_TOKEN, "authorization": f"Bearer {INTERNAL_TOKEN}"}
+    require_problem(api.client.get("/events", headers=headers), 401, "TOKEN_UNKNOWN")
+
+
+def test_business_time_needs_the_right_to_import(api: Api) -> None:
+    decision = api.decide()
+    token = api.token(*sorted(SCOPES - {"import"}))
+    as_of = {"as_of": "2026-01-02T03:04:05Z"}
+    before = api.ledger_size()
+    for path, body in [
+        ("/events", EVENT | as_of),
+        ("/decisions/finance", {"facts": DEAL} | as_of),
+        (f"/outcomes/{decision['id']}", {"metrics": {"won": True, "margin": 0.3}} | as_of),
+    ]:
+        require_problem(api.client.post(path, json=body, headers=token), 403, "SCOPE_MISSING")
+    assert api.ledger_size() == before
+
+
+def test_a_pin_needs_its_right(api: Api) -> None:
+    token = api.token("decisions:write")
+    before = api.ledger_size()
+    body = {"facts": DEAL, "policy_version": "finance-constitution@1.0.0"}
+    require_problem(api.client.post("/decisions/finance", json=body, headers=token), 403, "SCOPE_MISSING")
+    assert api.ledger_size() == before
+
+
+def test_personal_facts_need_their_right(api: Api) -> None:
+    decision = api.decide(facts={"customer_id": "C-77", "note": "call at noon"})
+    path = f"/decisions/{decision['id']}"
+    assert api.client.get(path).json()["personal"] == {"customer_id": "C-77", "note": "call at noon"}
+    told = api.client.get(path, headers=api.token("read"))
+    assert told.json()["personal"] is None
+    assert "C-77" not in told.text
+    assert "noon" not in told.text
+
+
+def test_measurements_are_told_to_this_machine_or_to_readers(api: Api) -> None:
+    assert api.client.get("/metrics", headers={"authorization": ""}).status_code == 200
+    through_a_proxy = {"authorization": "", "x-forwarded-for": "203.0.113.7"}
+    require_problem(api.client.get("/metrics", headers=through_a_proxy), 401, "TOKEN_UNKNOWN")
+    assert api.client.get("/metrics", headers={"x-forwarded-for": "203.0.113.7"}).status_code == 200
