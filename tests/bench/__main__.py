@@ -42,7 +42,7 @@ class Plan:
         return f"{rounds} of {self.endpoint_seconds} s for each endpoint and {self.append_seconds:g} s for each way to append"
 
 
-FULL = Plan(rounds=3, endpoint_seconds=3, append_seconds=2.5, import_cases=2500)
+FULL = Plan(rounds=3, endpoint_seconds=3, append_seconds=2.0, import_cases=2500)
 QUICK = Plan(rounds=1, endpoint_seconds=1, append_seconds=1.0, import_cases=250)
 
 

@@ -10,7 +10,7 @@ import psutil
 def cpu_seconds(parent: psutil.Process) -> float:
     """User and system time since the parent's start, to 10 ms, as the kernel counts; children that ended keep counting."""
     times = parent.cpu_times()
-    total = times.user + times.system + times.children_user + times.children_system
+    total: float = times.user + times.system + times.children_user + times.children_system
     for child in parent.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             times = child.cpu_times()

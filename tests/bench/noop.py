@@ -54,5 +54,5 @@ async def decide(node: str, question: DecisionRequest) -> DecisionAnswer:
 
 if __name__ == "__main__":
     # The API's own main, so that its uvicorn settings cannot drift from these.
-    api.__main__.create_app = lambda _: app
+    vars(api.__main__)["create_app"] = lambda _settings: app
     api.__main__.main()

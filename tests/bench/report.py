@@ -19,9 +19,11 @@ NOTES = """\
 one with its durable settings. The no-op takes and gives the same models in the same uvicorn and records nothing. With a customer: \
 50 of them in turn, whose personal facts are encrypted and whose features are looked up. CPU is by request, of the API's process and \
 of all of PostgreSQL's; the client takes its share of the same cores.
-- *Appends*: the Writer with 64 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections, is made \
-canonical within the measured time, and gets its projection. The row lock keeps one row a record, in its best number of connections.
-- *Rounds* go round: each thing once, then each once more. Figures are medians over the rounds; a ratio is the median of each round's own."""
+- *Appends*: the Writer with 64 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and gets \
+its projection. The row lock keeps one row a record and counts in its best number of connections. Both start from bytes that are made; \
+drafting is told apart. p50 and p99 are of a commit; CPU is by entry.
+- *Rounds*: each thing once, then each once more. Figures are medians over the rounds, a ratio is the median of each round's own.
+- *Import*: of the first cases of the log, the command's own start included, and from that to all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ def goals_of(findings: Findings) -> list[Goal]:
         goals.append(Goal(f"appends of {kind}", max(row.per_second for row in rows), 15_000, "/s"))
     goals.append(Goal("memory of the API after the load", findings.api_mb, 200, " MB", at_least=False))
     if findings.import_per_second is not None:
-        goals.append(Goal(f"import of {LOG_CASES:,} cases", LOG_CASES / findings.import_per_second, 90, " s", at_least=False))
+        goals.append(
+            Goal(f"import of {LOG_CASES:,} cases, from a part of them", LOG_CASES / findings.import_per_second, 90, " s", at_least=False)
+        )
     return goals
 
 
@@ -154,6 +158,7 @@ def _singles(findings: Findings) -> str:
         ["verification of entries by their bytes, one process", f"{_number(verified.entries_per_second)} entries/s"],
         ["verification of projections, one process", f"{_number(verified.projections_per_second)} rows/s"],
         ["the chain that was verified", f"{verified.entries:,} entries, {state}"],
+        *([f"drafting one of the {kind}, CPU", f"{_draft_us(findings.appends, kind):.0f} µs"] for kind in (DECISIONS, EVENTS)),
         ["memory of the API, before and after the load", f"{findings.api_start_mb:.0f} MB, {findings.api_mb:.0f} MB"],
         ["one evaluation of the finance policy, an approval", f"{findings.approve_us:.0f} µs"],
         ["one evaluation of the finance policy, an escalation", f"{findings.escalate_us:.0f} µs"],
@@ -161,6 +166,10 @@ def _singles(findings: Findings) -> str:
     if findings.import_per_second is not None:
         rows.append(["import of loan applications, start included", f"{_number(findings.import_per_second)} cases/s"])
     return table(["what", "found"], rows)
+
+
+def _draft_us(rows: Sequence[AppendRow], kind: str) -> float:
+    return min(row.draft_us for row in rows if row.what == kind)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

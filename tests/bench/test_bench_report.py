@@ -1,0 +1,109 @@
+"""The report says what was reached and what was not, and nothing of whose machine it was."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench.appends import ROW_LOCK, AppendRow
+from tests.bench.endpoint import NOOP, PLAIN, WITH_CUSTOMER, EndpointRow
+from tests.bench.machine import describe_machine, is_quiet
+from tests.bench.records import DECISIONS, EVENTS
+from tests.bench.report import BUSY, Findings, Goal, goals_of, render
+from tests.bench.singles import Verified, evaluation_us
+
+FINDINGS = Findings(
+    machine={"Processor": "Some, 2 cores"},
+    is_quiet=True,
+    rounds="one round",
+    endpoints=[
+        EndpointRow(name, connections, 1000.0 * ratio, 2.0, 3.0, 4.0, ratio, 300.0, 100.0)
+        for name, ratio in ((NOOP, 1.0), (PLAIN, 0.5), (WITH_CUSTOMER, 0.4))
+        for connections in (1, 16, 64)
+    ],
+    appends=[
+        AppendRow(what, at_once, rate, rate / 1000, 64.0, 1.0, 2.0, 30.0, 40.0, 25.0)
+        for what, at_once, rate in ((DECISIONS, 1, 14_000.0), (DECISIONS, 2, 16_000.0), (EVENTS, 1, 11_000.0), (ROW_LOCK, 1, 1000.0))
+    ],
+    verified=Verified(10_000, True, 50_000.0, 40_000.0),
+    api_start_mb=90.0,
+    api_mb=120.0,
+    approve_us=15.0,
+    escalate_us=20.0,
+    import_per_second=200.0,
+)
+
+
+def rows_of(text: str, start: str) -> list[list[str]]:
+    """The cells of each line of a table that begins with these words."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| {start}")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_each_number_wanted_stands_beside_what_was_found() -> None:
+    text = render(FINDINGS)
+    assert rows_of(text, "decision endpoint of the no-op") == [["decision endpoint of the no-op, 64 connections", "≥ 0.45", "0.5", "yes"]]
+    assert rows_of(text, "decision endpoint, p50")[0][1:] == ["≤ 3 ms", "2 ms", "yes"]
+    # The better number of processes counts.
+    assert rows_of(text, "appends of decisions ")[0][1:] == ["≥ 15,000/s", "16,000/s", "yes"]
+    assert rows_of(text, "appends of events ")[0][1:] == ["≥ 15,000/s", "11,000/s", "**no**"]
+    assert rows_of(text, "appends of events, of")[0][1:] == ["≥ 12 ×", "11 ×", "**no**"]
+    assert rows_of(text, "import of 13,087")[0][1:] == ["≤ 90 s", "65.4 s", "yes"]
+    assert "**2 of 8 numbers wanted were not reached.**" in text
+
+
+def test_a_run_that_reached_all_says_so() -> None:
+    faster = [replace(row, per_second=20_000.0, of_row_lock=20.0) for row in FINDINGS.appends]
+    assert "Every number wanted was reached." in render(replace(FINDINGS, appends=faster))
+
+
+def test_each_side_of_a_goal_is_judged_at_its_edge() -> None:
+    assert Goal("more", 0.45, 0.45).is_met
+    assert not Goal("more", 0.4499, 0.45).is_met
+    assert Goal("less", 3.0, 3.0, at_least=False).is_met
+    assert not Goal("less", 3.001, 3.0, at_least=False).is_met
+    assert not Goal("nothing", float("nan"), 3.0).is_met
+    assert not Goal("nothing", float("nan"), 3.0, at_least=False).is_met
+
+
+def test_a_busy_machine_is_named_at_the_top() -> None:
+    assert BUSY not in render(FINDINGS)
+    assert BUSY in render(replace(FINDINGS, is_quiet=False)).split("## ")[0]
+    assert is_quiet((0.0, 9.0, 9.0))
+    assert not is_quiet((500.0, 0.0, 0.0))
+
+
+def test_a_chain_that_does_not_verify_is_said_plainly() -> None:
+    assert "**NOT INTACT**" in render(replace(FINDINGS, verified=replace(FINDINGS.verified, is_intact=False)))
+
+
+def test_without_the_real_log_its_rows_are_left_out() -> None:
+    without = replace(FINDINGS, import_per_second=None)
+    assert len(goals_of(without)) == len(goals_of(FINDINGS)) - 1
+    assert rows_of(render(without), "import of") == []
+
+
+def test_the_columns_of_a_table_stand_under_each_other() -> None:
+    text = render(FINDINGS)
+    for part in text.split("\n\n"):
+        if part.startswith("|"):
+            assert len({len(line) for line in part.splitlines()}) == 1
+
+
+def test_the_machine_is_told_without_names_and_paths(database_url: str, tmp_path: Path) -> None:
+    machine = describe_machine(database_url, tmp_path, (0.5, 0.4, 0.3), "wrk")
+    told = " ".join(machine.values())
+    assert (platform.node() or "(unnamed)") not in told
+    assert str(tmp_path) not in told
+    assert str(Path.home()) not in told
+    assert machine["Load average at start"] == "0.50 0.40 0.30"
+    assert "cores" in machine["Processor"]
+    assert machine["PostgreSQL"].endswith("synchronous_commit on")
+
+
+@pytest.mark.parametrize("verdict", ["approve", "escalate"])
+def test_the_evaluation_that_is_timed_gives_the_verdict_it_names(verdict: str) -> None:
+    assert evaluation_us(verdict, rounds=1, loops=1) > 0
