@@ -2,17 +2,15 @@
 
 import csv
 import os
-import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import psycopg
 import pytest
-from running_api import ApiProcess
+from running_api import ApiProcess, Installation, wait_until
 
 from precedent.guard.access import create_token
 from precedent.settings import project_root
@@ -21,7 +19,7 @@ MAPPING = project_root() / "examples/bpic2012/mapping.yaml"
 HEADER = ["case_id", "amount_requested_eur", "submitted_at", "outcome", "offers", "closed_at"]
 
 
-def command(api: ApiProcess, home: Path, *arguments: str | Path) -> list[str]:
+def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "precedent.cli.main", *map(str, arguments)]
 
 
@@ -31,7 +29,7 @@ def environment(api: ApiProcess, home: Path) -> dict[str, str]:
 
 
 def run(api: ApiProcess, home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(api, home, *arguments), env=environment(api, home), capture_output=True, text=True, timeout=240)
+    return subprocess.run(command(*arguments), env=environment(api, home), capture_output=True, text=True, timeout=240)
 
 
 def counts(api: ApiProcess) -> dict[str, int]:
@@ -128,15 +126,29 @@ def slow_log(tmp_path: Path) -> Path:
 def test_a_killed_import_goes_on_without_doubles(api_server: ApiProcess, slow_log: Path, tmp_path: Path) -> None:
     home = tmp_path / "client"
     arguments = ("import", slow_log, "--mapping", MAPPING)
-    with subprocess.Popen(command(api_server, home, *arguments), env=environment(api_server, home), stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while counts(api_server)["decisions"] < 400:
-            assert process.poll() is None, "the import ended before it could be killed"
-            assert time.monotonic() < deadline
-        process.send_signal(signal.SIGKILL)
+    with subprocess.Popen(command(*arguments), env=environment(api_server, home), stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: counts(api_server)["decisions"] >= 400, 60, "the import to be under way")
+        process.kill()
     assert counts(api_server)["decisions"] < 2999
     done = run(api_server, home, *arguments, "--resume")
     assert done.returncode == 0, done.stderr
+    assert counts(api_server) == {"events": 2999, "decisions": 2999, "outcomes": 2699}
+
+
+def test_an_api_killed_under_the_import_is_waited_for_and_nothing_is_lost_or_doubled(
+    api_server: ApiProcess, slow_log: Path, tmp_path: Path
+) -> None:
+    arguments = command("import", slow_log, "--mapping", MAPPING)
+    with subprocess.Popen(arguments, env=environment(api_server, tmp_path / "client"), stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: counts(api_server)["decisions"] >= 400, 60, "the import to be under way")
+        api_server.kill()
+        assert counts(api_server)["decisions"] < 2999
+        installation = Installation(api_server.settings, api_server.database_url, api_server.token)
+        second = ApiProcess(installation, tmp_path / "second.log", int(api_server.url.rpartition(":")[2]))
+        try:
+            assert process.wait(timeout=120) == 0
+        finally:
+            second.kill()
     assert counts(api_server) == {"events": 2999, "decisions": 2999, "outcomes": 2699}
 
 
