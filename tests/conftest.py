@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -21,16 +22,20 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """The run's PostgreSQL. It skips fsync, which only a power cut would show; commits and their order are as always."""
-    running = start_embedded(tmp_path_factory.mktemp("database"), {"fsync": "off", "full_page_writes": "off"})
-    try:
-        with psycopg.connect(running.url, autocommit=True) as connection:
-            connection.execute(f"create database {TEMPLATE}")
-        migrate.upgrade(_url_of(running, TEMPLATE))
-        yield running
-    finally:
-        running.stop()
+def server() -> Iterator[EmbeddedPostgres]:
+    """The run's PostgreSQL. It skips fsync, which only a power cut would show; commits and their order are as always.
+
+    Not under pytest's own folder: as root the server is another user, and a second run takes that user's way in back.
+    """
+    with TemporaryDirectory(prefix="precedent-") as folder:
+        running = start_embedded(Path(folder), {"fsync": "off", "full_page_writes": "off"})
+        try:
+            with psycopg.connect(running.url, autocommit=True) as connection:
+                connection.execute(f"create database {TEMPLATE}")
+            migrate.upgrade(_url_of(running, TEMPLATE))
+            yield running
+        finally:
+            running.stop()
 
 
 def _url_of(server: EmbeddedPostgres, database: str) -> str:

@@ -1,0 +1,117 @@
+"""Idempotency keys: a request that is sent again is answered again, and nothing is recorded twice."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import httpx2
+from in_process import DEAL, Api
+
+REPLAYED = "idempotent-replayed"
+
+
+def keyed(key: str | None = None) -> dict[str, str]:
+    return {"idempotency-key": key or str(uuid4())}
+
+
+def test_a_decision_sent_again_is_answered_again(api: Api) -> None:
+    key = keyed()
+    first = api.client.post("/decisions/finance", json=DEAL, headers=key)
+    before = api.ledger_size()
+    again = api.client.post("/decisions/finance", json=DEAL, headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert REPLAYED not in first.headers
+    assert again.headers[REPLAYED] == "true"
+    assert again.json() == first.json()
+    assert api.ledger_size() == before
+
+
+def test_32_copies_at_once_make_one_decision(api: Api) -> None:
+    key = keyed()
+    before = api.ledger_size()
+    with ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda _: api.client.post("/decisions/finance", json=DEAL, headers=key), range(32)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert all(answer.json() == answers[0].json() for answer in answers)
+    assert sum(REPLAYED not in answer.headers for answer in answers) == 1
+    assert api.ledger_size() == before + 1
+
+
+def test_another_body_under_the_same_key_is_refused(api: Api) -> None:
+    key = keyed()
+    assert api.client.post("/decisions/finance", json=DEAL, headers=key).status_code == 201
+    before = api.ledger_size()
+    answer = api.client.post("/decisions/finance", json=DEAL | {"deal_value": 12001}, headers=key)
+    assert (answer.status_code, answer.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert api.ledger_size() == before
+
+
+def test_the_key_belongs_to_principal_method_and_path(api: Api) -> None:
+    key = keyed()
+    first = api.client.post("/decisions/finance", json=DEAL, headers=key).json()
+    other = api.token("decisions:write", "events:write", name="another")
+    second = api.client.post("/decisions/finance", json=DEAL, headers=key | other)
+    assert second.status_code == 201
+    assert second.json()["id"] != first["id"]
+    assert REPLAYED not in second.headers
+    event = api.client.post("/events", json={"type": "Keyed"}, headers=key)
+    assert event.status_code == 201
+    assert REPLAYED not in event.headers
+
+
+def test_a_refusal_keeps_no_key(api: Api) -> None:
+    key = keyed()
+    assert api.client.post("/decisions/finance", json=DEAL | {"deal_value": -1}, headers=key).status_code == 422
+    corrected = api.client.post("/decisions/finance", json=DEAL, headers=key)
+    assert corrected.status_code == 201
+    assert REPLAYED not in corrected.headers
+
+
+def test_events_outcomes_and_flags_keep_keys_too(api: Api) -> None:
+    decision = api.decide()
+    requests: list[tuple[str, str, object]] = [
+        ("POST", "/events", {"type": "Keyed", "payload": [1.50]}),
+        ("POST", "/events", {"type": "Keyed", "subject": "a person", "payload": {"name": "A. Person"}}),
+        ("POST", f"/outcomes/{decision['id']}", {"metrics": {"won": True, "margin": 0.3}}),
+        ("PUT", "/flags/finance/approve_discount", {"enabled": True, "max_level": 3, "reason": "again"}),
+        ("PUT", "/kill-switch", {"halted": False, "reason": "again"}),
+    ]
+    for method, path, body in requests:
+        key = keyed()
+        first = api.client.request(method, path, json=body, headers=key)
+        before = api.ledger_size()
+        again = api.client.request(method, path, json=body, headers=key)
+        assert (REPLAYED in first.headers, again.headers[REPLAYED]) == (False, "true"), path
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+        assert api.ledger_size() == before
+
+
+def test_a_batch_sent_again_is_answered_again(api: Api) -> None:
+    key = keyed()
+    questions = [{"facts": DEAL | {"deal_value": n}} for n in [*range(10), -1, *range(10, 20)]]
+    first = api.client.post("/decisions/finance/batch", json={"decisions": questions}, headers=key)
+    before = api.ledger_size()
+    again = api.client.post("/decisions/finance/batch", json={"decisions": questions}, headers=key)
+    assert [answer["status"] for answer in first.json()["answers"] if "status" in answer] == [422]
+    assert first.json() == again.json()
+    assert (REPLAYED in first.headers, again.headers[REPLAYED]) == (False, "true")
+    assert api.ledger_size() == before
+    changed = api.client.post("/decisions/finance/batch", json={"decisions": questions[::-1]}, headers=key)
+    assert {answer["code"] for answer in changed.json()["answers"]} == {"IDEMPOTENCY_KEY_REUSED", "FACTS_INVALID"}
+    assert api.ledger_size() == before
+
+
+def test_a_batch_that_was_cut_short_is_completed_by_sending_it_again(api: Api) -> None:
+    events = [{"type": "Cut", "payload": n} for n in range(8)]
+    key = keyed()
+    ids = api.client.post("/events", json=events, headers=key).json()["ids"]
+    assert len(set(ids)) == 8
+    again = api.client.post("/events", json=events, headers=key)
+    assert again.headers[REPLAYED] == "true"
+    assert again.json() == {"accepted": 8, "ids": ids, "rejected": []}
+
+
+def test_without_a_key_the_same_request_is_another(api: Api) -> None:
+    answers: list[httpx2.Response] = [api.client.post("/decisions/finance", json=DEAL) for _ in range(2)]
+    assert answers[0].json()["id"] != answers[1].json()["id"]
