@@ -20,6 +20,7 @@ COMMANDS = {
     "ledger": ("precedent.cli.ledger", "verify the ledger; rebuild what is derived from it"),
     "import": ("precedent.cli.supply", "load a real log by a mapping"),
     "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),
+    "backfill": ("precedent.cli.backfill", "have the pipeline compute a range of days"),
     "variants": ("precedent.cli.variants", "how each live variant does"),
     "outbox": ("precedent.cli.outbox", "messages that decisions left for people"),
 }

@@ -156,7 +156,7 @@ class Session:
             tell("A first decision:")
             tell(first_call(addresses["api_url"], self.token))
         if self.choice.has_sample and self.token and self.sample.is_due():
-            self.sample.start(self.environment)
+            self.sample.start(self.environment, with_pipeline=self.choice.has_dagster)
 
     def _record(self, state: str) -> None:
         """Say in home/run that this process supervises the home, and where things are."""

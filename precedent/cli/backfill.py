@@ -1,0 +1,67 @@
+"""`precedent backfill`: have the pipeline compute a range of days, as one run, and wait for it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
+
+import httpx2
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from precedent.cli.development import internal_token
+from precedent.clock import SystemClock
+from precedent.errors import PipelineUnavailable
+from precedent.settings import load_settings
+
+app = typer.Typer(add_completion=False)
+
+POLL_SECONDS = 1.0
+# Dagster is up some 10 s after it was started, and answers for its jobs later than for itself.
+PATIENCE_SECONDS = 120.0
+
+
+@app.command()
+def backfill(
+    first: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, in UTC")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, included; default: yesterday")] = None,
+    days: Annotated[int, typer.Option(min=1, help="so many days up to the last, where --from names none")] = 1,
+    job: Annotated[str, typer.Option(help="the job to run")] = "aggregator",
+) -> None:
+    """Compute features and daily figures again for a range of days: the same rows, however often. Exit 1 when the run fails."""
+    settings = load_settings()
+    last_day = last.date() if last else datetime.now(UTC).date() - timedelta(days=1)
+    first_day = first.date() if first else last_day - timedelta(days=days - 1)
+    headers = {"x-internal-token": internal_token(settings, SystemClock())}
+    with httpx2.Client(base_url=settings.api_url, headers=headers, timeout=60, trust_env=False) as client, _progress() as progress:
+        task = progress.add_task(f"{job} for {first_day} to {last_day}", total=None)
+        run = _launch(client, job, first_day, last_day)
+        while not run["finished"]:
+            time.sleep(POLL_SECONDS)
+            run = _read(client.get(f"/jobs/runs/{run['run_id']}"))
+            progress.update(task, description=f"{job} for {first_day} to {last_day}: {run['status'].lower()}")
+    typer.echo(f"{job} for {first_day} to {last_day}: {run['status'].lower()}, {run['page']}")
+    raise typer.Exit(0 if run["status"] == "SUCCESS" else 1)
+
+
+def _launch(client: httpx2.Client, job: str, first_day: date, last_day: date) -> dict[str, Any]:
+    """The run, once Dagster takes it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        response = client.post(f"/jobs/{job}/run", params={"from": first_day.isoformat(), "to": last_day.isoformat()})
+        if response.status_code != 503 or time.monotonic() > deadline:
+            return _read(response)
+        time.sleep(POLL_SECONDS)
+
+
+def _read(response: httpx2.Response) -> dict[str, Any]:
+    body: dict[str, Any] = response.json()
+    if response.is_error:
+        raise PipelineUnavailable(f"couldn't run the job: {body.get('detail', response.status_code)}")
+    return body
+
+
+def _progress() -> Progress:
+    return Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True))
