@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from precedent.ledger.entry import ENVELOPE, ENVELOPE_BYTES, leaf_of
-from precedent.ledger.segment import Before, StoredEntry, StoredSections, witness_of
+from precedent.ledger.rows import Before, EntryRow, SectionsRow, witness_of
 
 _ENTRIES = sql.SQL("""
 copy (
@@ -38,7 +38,7 @@ def first_seq_from(connection: psycopg.Connection, chain_id: UUID, seq: int) -> 
     return int(row[0]) if row else seq
 
 
-def read_entries(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> Iterator[StoredEntry]:
+def read_entries(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> Iterator[EntryRow]:
     """The entries `first` … `last` that exist, in order of seq, one in memory at a time."""
     # Sorting a segment's bodies would spill them to disk; by the keys' indexes they come in order. The bounds stand at the
     # sections too: without them a merge reads those of all earlier segments first.
@@ -48,9 +48,9 @@ def read_entries(connection: psycopg.Connection, chain_id: UUID, first: int, las
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         copy.set_types(_TYPES)
         for seq, entry_id, envelope, leaf, commits, ids, salts, stored, own_ids, own_salts, own_stored in copy.rows():
-            plain = None if ids is None else StoredSections(ids, salts, stored)
-            personal = None if own_ids is None else StoredSections(own_ids, own_salts, own_stored)
-            yield StoredEntry(seq, entry_id, envelope, leaf, commits, plain, personal)
+            plain = None if ids is None else SectionsRow(ids, salts, stored)
+            personal = None if own_ids is None else SectionsRow(own_ids, own_salts, own_stored)
+            yield EntryRow(seq, entry_id, envelope, leaf, commits, plain, personal)
     connection.execute("reset enable_sort")
     connection.execute("reset enable_hashjoin")
 

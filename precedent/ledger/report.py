@@ -88,7 +88,7 @@ class Report:
 
     @property
     def is_intact(self) -> bool:
-        return not any(number for verdict, number in self.counts.items() if Verdict(verdict) not in GOOD)
+        return not self.findings and not any(number for verdict, number in self.counts.items() if Verdict(verdict) not in GOOD)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it."""

@@ -10,53 +10,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from uuid import UUID
 
 from precedent.ledger.canonical import is_canonical
-from precedent.ledger.entry import ENVELOPE, ENVELOPE_BYTES, NO_PREVIOUS, Kind, Section, body_root_of, commit_of, leaf_of
+from precedent.ledger.entry import ENVELOPE, ENVELOPE_BYTES, Kind, Section, body_root_of, commit_of, leaf_of
+from precedent.ledger.faults import SECTION_NAMES, finding_of, section_faults
 from precedent.ledger.report import Finding, Tally, Verdict
+from precedent.ledger.rows import Before, EntryRow, Sections, SectionsRow, witness_of
 
-COMMIT_BYTES = 33
 CONTROL_KINDS = frozenset({Kind.POLICY, Kind.FLAG})
 _KINDS = frozenset(int(kind) for kind in Kind)
-_NAMES = {int(section): section.name.lower() for section in Section}
-
-
-class StoredSections(NamedTuple):
-    """One row of `ledger.section`."""
-
-    section_ids: list[int]
-    salts: list[bytes]
-    stored: list[bytes]
-
-
-class StoredEntry(NamedTuple):
-    """One row of `ledger.entry` with its rows of `ledger.section`."""
-
-    seq: int
-    entry_id: bytes
-    envelope: bytes
-    leaf: bytes
-    commits: bytes
-    plain: StoredSections | None
-    personal: StoredSections | None
-
-
-class Before(NamedTuple):
-    """What an entry must continue: the leaf of the one before as it is stored and as its envelope says, and its time."""
-
-    stored_leaf: bytes
-    leaf: bytes
-    recorded_at_us: int
-
-
-def witness_of(stored_leaf: bytes, leaf: bytes, recorded_at_us: int) -> Before:
-    """What an entry says of the next; the time of an envelope that was changed says nothing."""
-    return Before(stored_leaf, leaf, recorded_at_us if stored_leaf == leaf else -1)
-
-
-GENESIS = Before(NO_PREVIOUS, NO_PREVIOUS, -1)
 
 
 @dataclass(slots=True)
@@ -70,16 +33,21 @@ class SegmentCheck:
     damaged: array[int] = field(default_factory=lambda: array("q"))
     control: array[int] = field(default_factory=lambda: array("q"))
     _chain_bytes: bytes = field(init=False)
-    _undecided: StoredEntry | None = None
+    _undecided: EntryRow | None = None
 
     def __post_init__(self) -> None:
         self._chain_bytes = self.chain_id.bytes
 
-    def feed(self, row: StoredEntry) -> None:
+    def feed(self, row: EntryRow) -> None:
         """Check the next row in order of seq."""
         seq, entry_id, envelope, leaf, commits, plain, personal = row
-        if seq != self.expected_seq:
-            self._note_gap(row)
+        if seq < self.expected_seq:
+            self._note_surplus(row)
+            return
+        if seq > self.expected_seq:
+            self._blame(None)
+            self._note_missing(self.expected_seq, seq - 1)
+            self.before = None
         if len(envelope) != ENVELOPE_BYTES:
             self._blame(None)
             self._explain(row, None)
@@ -118,13 +86,10 @@ class SegmentCheck:
         if self.expected_seq <= last_seq:
             self._note_missing(self.expected_seq, last_seq)
 
-    def _note_gap(self, row: StoredEntry) -> None:
-        self._blame(None)
-        if row.seq > self.expected_seq:
-            self._note_missing(self.expected_seq, row.seq - 1)
-        else:
-            self.tally.add(_finding(Verdict.FORKED, row, "entry.seq", f"a second entry stands at seq {row.seq}"))
-        self.before = None
+    def _note_surplus(self, row: EntryRow) -> None:
+        """Only where the table's own key and check are gone can there be a row before seq 0, or a second one at a seq."""
+        self.tally.count(Verdict.FORKED)
+        self.tally.add(finding_of(Verdict.FORKED, row, "entry.seq", f"an entry too many stands at seq {row.seq}"))
 
     def _note_missing(self, first: int, last: int) -> None:
         count = last - first + 1
@@ -132,7 +97,7 @@ class SegmentCheck:
         self.tally.count(Verdict.MISSING, count)
         self.tally.add(Finding(Verdict.MISSING, first, None, "entry", words))
 
-    def _explain(self, row: StoredEntry, before: Before | None) -> None:
+    def _explain(self, row: EntryRow, before: Before | None) -> None:
         findings = list(self._faults(row, before))
         for finding in findings:
             self.tally.add(finding)
@@ -144,32 +109,32 @@ class SegmentCheck:
             self.before = None
             self.expected_seq = row.seq + 1
 
-    def _faults(self, row: StoredEntry, before: Before | None) -> Iterator[Finding]:
+    def _faults(self, row: EntryRow, before: Before | None) -> Iterator[Finding]:
         if len(row.envelope) != ENVELOPE_BYTES:
-            yield _finding(Verdict.MUTATED, row, "entry.envelope", f"{len(row.envelope)} bytes instead of {ENVELOPE_BYTES}")
+            yield finding_of(Verdict.MUTATED, row, "entry.envelope", f"{len(row.envelope)} bytes instead of {ENVELOPE_BYTES}")
             return
         version, kind, chain_bytes, own_seq, at_us, own_id, prev_leaf, body_root = ENVELOPE.unpack(row.envelope)
         is_authentic = leaf_of(row.envelope) == row.leaf
         if own_seq != row.seq and is_authentic:
-            yield _finding(Verdict.REORDERED, row, "entry.seq", f"this entry was written at seq {own_seq}")
+            yield finding_of(Verdict.REORDERED, row, "entry.seq", f"this entry was written at seq {own_seq}")
         elif own_seq != row.seq:
-            yield _finding(Verdict.MUTATED, row, "entry.envelope", f"it names seq {own_seq}, the column {row.seq}")
+            yield finding_of(Verdict.MUTATED, row, "entry.envelope", f"it names seq {own_seq}, the column {row.seq}")
         if own_id != row.entry_id:
             where = "entry.entry_id" if is_authentic else "entry.envelope"
-            yield _finding(Verdict.MUTATED, row, where, f"the envelope names {UUID(bytes=own_id)}, the column {UUID(bytes=row.entry_id)}")
+            yield finding_of(Verdict.MUTATED, row, where, f"the envelope names {UUID(bytes=own_id)}, the column {UUID(bytes=row.entry_id)}")
         if version != 1 or kind not in _KINDS:
-            yield _finding(Verdict.MUTATED, row, "entry.envelope", f"no such version or kind: {version}, {kind}")
+            yield finding_of(Verdict.MUTATED, row, "entry.envelope", f"no such version or kind: {version}, {kind}")
         if chain_bytes != self._chain_bytes:
             where = "entry.chain_id" if is_authentic else "entry.envelope"
-            yield _finding(Verdict.MUTATED, row, where, f"it was written for chain {UUID(bytes=chain_bytes)}")
-        yield from _section_faults(row, body_root)
+            yield finding_of(Verdict.MUTATED, row, where, f"it was written for chain {UUID(bytes=chain_bytes)}")
+        yield from section_faults(row, body_root)
         if before is not None and own_seq == row.seq and is_authentic:
             if prev_leaf not in before:
-                yield _finding(
+                yield finding_of(
                     Verdict.FORKED, row, "entry.envelope", f"it continues another entry {row.seq - 1} than the one that stands there"
                 )
             if at_us <= before.recorded_at_us:
-                yield _finding(Verdict.REORDERED, row, "entry.envelope", "its time is not after that of the entry before")
+                yield finding_of(Verdict.REORDERED, row, "entry.envelope", "its time is not after that of the entry before")
 
     def _blame(self, prev_leaf: bytes | None) -> None:
         """Name the column at fault of an entry whose leaf is not its envelope's hash, by what the next entry says of it."""
@@ -182,13 +147,10 @@ class SegmentCheck:
             where, words = "entry.leaf", "it was changed: the next entry names the hash of the envelope"
         else:
             where, words = "entry.envelope or entry.leaf", "one was changed: the leaf is not the hash of the envelope"
-        self.tally.add(_finding(Verdict.MUTATED, row, where, words))
+        self.tally.add(finding_of(Verdict.MUTATED, row, where, words))
 
 
-Sections = list[tuple[int, bytes, bytes]]
-
-
-def _sections_of(plain: StoredSections | None, personal: StoredSections | None) -> Sections | None:
+def _sections_of(plain: SectionsRow | None, personal: SectionsRow | None) -> Sections | None:
     """(id, salt, stored) in ascending order; None where the rows are not as they must be."""
     if plain is None or not len(plain[0]) == len(plain[1]) == len(plain[2]) or Section.PERSONAL in plain[0]:
         return None
@@ -209,7 +171,7 @@ def _is_committed(sections: Sections, commits: bytes, body_root: bytes) -> bool:
     for section_id, salt, stored in sections:
         if (
             section_id <= above
-            or section_id not in _NAMES
+            or section_id not in SECTION_NAMES
             or len(salt) != 32
             or (section_id != Section.PERSONAL and not is_canonical(stored))
         ):
@@ -219,75 +181,3 @@ def _is_committed(sections: Sections, commits: bytes, body_root: bytes) -> bool:
         own.append(commit)
         packed += bytes((section_id,)) + commit
     return packed == commits and body_root_of(own) == body_root
-
-
-def _section_faults(row: StoredEntry, body_root: bytes) -> Iterator[Finding]:
-    """What is wrong with an entry's sections and commitments."""
-    sections, faults = _gather(row)
-    if faults:
-        yield from faults
-        return
-    for section_id, _, stored in sections:
-        if section_id != Section.PERSONAL and not is_canonical(stored):
-            yield _finding(Verdict.MUTATED, row, f"section {_NAMES[section_id]}", "its bytes are not canonical JSON")
-    own = {section_id: commit_of(section_id, salt, stored) for section_id, salt, stored in sections}
-    if len(row.commits) % COMMIT_BYTES:
-        yield _finding(Verdict.MUTATED, row, "entry.commits", f"{len(row.commits)} bytes are no list of commitments")
-        return
-    said = {row.commits[n]: row.commits[n + 1 : n + COMMIT_BYTES] for n in range(0, len(row.commits), COMMIT_BYTES)}
-    if own == said:
-        if body_root_of(list(own.values())) != body_root:
-            yield _finding(Verdict.MUTATED, row, "entry.envelope", "its body root is not that of the commitments")
-        elif b"".join(bytes((number,)) + commit for number, commit in own.items()) != row.commits:
-            yield _finding(Verdict.MUTATED, row, "entry.commits", "they are not in ascending order, or one stands twice")
-    elif body_root_of(list(own.values())) == body_root:
-        yield _finding(Verdict.MUTATED, row, "entry.commits", "they are not those of the sections and of the body root")
-    else:
-        yield from _differences(row, sections, own, said)
-        if body_root_of(list(said.values())) != body_root:
-            yield _finding(Verdict.MUTATED, row, "entry.commits", "they don't add up to the body root")
-
-
-def _gather(row: StoredEntry) -> tuple[Sections, list[Finding]]:
-    """An entry's sections, or why its rows can't be read."""
-    faults = []
-    if row.plain is None:
-        faults.append(_finding(Verdict.MISSING, row, "section", "the row of its sections is missing"))
-        return [], faults
-    sections: Sections = []
-    for part, is_personal in ((row.plain, False), (row.personal, True)):
-        if part is None:
-            continue
-        ids, salts, stored = part
-        if not len(ids) == len(salts) == len(stored):
-            words = f"{len(ids)} ids, {len(salts)} salts, {len(stored)} sections"
-            faults.append(_finding(Verdict.MUTATED, row, "section.section_ids", words))
-            continue
-        if list(ids) != sorted(set(ids)):
-            faults.append(_finding(Verdict.MUTATED, row, "section.section_ids", f"sections {ids} are not in ascending order"))
-        if any((number == Section.PERSONAL) != is_personal or number not in _NAMES for number in ids):
-            words = f"sections {ids} in a row with is_personal = {is_personal}"
-            faults.append(_finding(Verdict.MUTATED, row, "section.section_ids", words))
-        if any(len(salt) != 32 for salt in salts):
-            faults.append(_finding(Verdict.MUTATED, row, "section.salts", "a salt has other than 32 bytes"))
-        sections += zip(ids, salts, stored, strict=True)
-    return sorted(sections), faults
-
-
-def _differences(row: StoredEntry, sections: Sections, own: dict[int, bytes], said: dict[int, bytes]) -> Iterator[Finding]:
-    absent = [number for number in said if number not in own]
-    relabelled = {number for number, salt, stored in sections if any(commit_of(other, salt, stored) == said[other] for other in absent)}
-    for number in sorted(own.keys() | said.keys()):
-        name = _NAMES.get(number, str(number))
-        if number in relabelled:
-            yield _finding(Verdict.MUTATED, row, "section.section_ids", f"what is called {name} was recorded as another section")
-        elif number not in said:
-            yield _finding(Verdict.MUTATED, row, f"section {name}", "the entry commits to no such section")
-        elif number not in own and not relabelled:
-            yield _finding(Verdict.MISSING, row, f"section {name}", "it is missing")
-        elif number in own and own[number] != said[number]:
-            yield _finding(Verdict.MUTATED, row, f"section {name}", "its bytes or their salt were changed")
-
-
-def _finding(verdict: Verdict, row: StoredEntry, where: str, words: str) -> Finding:
-    return Finding(verdict, row.seq, str(UUID(bytes=row.entry_id)), where, words)

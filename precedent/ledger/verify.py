@@ -23,10 +23,11 @@ from uuid import UUID
 import psycopg
 
 from precedent.db.engine import connect, with_options
-from precedent.ledger import entry_store, projection_store
+from precedent.ledger import entry_store, projection_store, stray_store
 from precedent.ledger.projection_store import Difference, Projection
 from precedent.ledger.report import Finding, Report, Tally, Verdict
-from precedent.ledger.segment import GENESIS, Before, SegmentCheck
+from precedent.ledger.rows import GENESIS, Before
+from precedent.ledger.segment import SegmentCheck
 from precedent.ledger.store import chain_id_of
 
 SEGMENT_ENTRIES = 65_536
@@ -55,9 +56,8 @@ class Span:
 
 @dataclass(slots=True)
 class Scanned:
-    """What came of one span; `control` are the seqs of its policy and flag entries."""
+    """What came of entries that were scanned; `control` are the seqs of those that record policies and flags."""
 
-    span: Span
     tally: Tally
     control: array[int] = field(default_factory=lambda: array("q"))
     damaged: array[int] = field(default_factory=lambda: array("q"))
@@ -82,32 +82,42 @@ def verify_database(
     url = with_options(url, default_transaction_read_only="on")
     with _snapshot(url) as connection:
         chain_id = chain_id_of(connection, chain)
-        head = entry_store.read_head(connection, chain_id)
-        spans = list(_plan(connection, chain_id, -1 if head is None else head[0]))
-    workers = min(processes or os.cpu_count() or 1, len(spans))
-    tally = Tally()
-    control, damaged = array("q"), array("q")
-    timings = {"entries": 0.0, "projections": 0.0}
+        head, leaf = entry_store.read_head(connection, chain_id) or (-1, b"")
+        spans = list(_plan(connection, chain_id, head))
     done = 0
-    results: list[Scanned] = []
-    for scanned in _scan_all(url, spans, workers):
-        results.append(scanned)
-        done += scanned.span.last - scanned.span.first + 1
+    results: list[tuple[int, Scanned]] = []
+    for span, scanned in _scan_all(url, spans, min(processes or os.cpu_count() or 1, len(spans))):
+        results.append((span.first, scanned))
+        done += span.last - span.first + 1
         if on_progress:
-            on_progress(done, spans[-1].last + 1)
-    for scanned in sorted(results, key=lambda one: one.span.first):
-        tally.merge(scanned.tally)
-        control += scanned.control
-        damaged += scanned.damaged
-        timings["entries"] += scanned.entry_seconds
-        timings["projections"] += scanned.projection_seconds
+            on_progress(done, head + 1)
+    whole = _gather([scanned for _, scanned in sorted(results, key=lambda one: one[0])])
     with _snapshot(url) as connection:
         began = time.perf_counter()
-        tally.merge(_check_whole(connection, chain_id, -1 if head is None else head[0], control, damaged))
-        timings["projections"] += time.perf_counter() - began
-    counts = {verdict.value: tally.counts[verdict] for verdict in Verdict}
-    size, leaf_hex = (0, "") if head is None else (head[0] + 1, head[1].hex())
-    return Report(chain, size, leaf_hex, counts, tuple(tally.findings), tally.left_out, time.perf_counter() - started, timings)
+        whole.tally.merge(_check_whole(connection, chain_id, head, whole.control, whole.damaged))
+        whole.projection_seconds += time.perf_counter() - began
+    return Report(
+        chain=chain,
+        size=head + 1,
+        head_leaf_hex=leaf.hex(),
+        counts={verdict.value: whole.tally.counts[verdict] for verdict in Verdict},
+        findings=tuple(whole.tally.findings),
+        left_out=whole.tally.left_out,
+        seconds=time.perf_counter() - started,
+        timings={"entries": whole.entry_seconds, "projections": whole.projection_seconds},
+    )
+
+
+def _gather(results: Sequence[Scanned]) -> Scanned:
+    """What came of all spans, in their order."""
+    whole = Scanned(Tally())
+    for scanned in results:
+        whole.tally.merge(scanned.tally)
+        whole.control += scanned.control
+        whole.damaged += scanned.damaged
+        whole.entry_seconds += scanned.entry_seconds
+        whole.projection_seconds += scanned.projection_seconds
+    return whole
 
 
 def _snapshot(url: str) -> psycopg.Connection:
@@ -129,13 +139,16 @@ def _plan(connection: psycopg.Connection, chain_id: UUID, head: int) -> Iterator
         first = last + 1
 
 
-def _scan_all(url: str, spans: Sequence[Span], workers: int) -> Iterator[Scanned]:
+def _scan_all(url: str, spans: Sequence[Span], workers: int) -> Iterator[tuple[Span, Scanned]]:
+    """Each span with what came of it, as they are done."""
     if workers <= 1:
-        yield from map(partial(scan, url), spans)
+        for span in spans:
+            yield span, scan(url, span)
         return
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(scan, url, span) for span in spans]):
-            yield future.result()
+        pending = {pool.submit(scan, url, span): span for span in spans}
+        for future in as_completed(pending):
+            yield pending[future], future.result()
 
 
 def scan(url: str, span: Span) -> Scanned:
@@ -146,7 +159,7 @@ def scan(url: str, span: Span) -> Scanned:
         for row in entry_store.read_entries(connection, span.chain_id, span.from_seq, span.last):
             check.feed(row)
         check.finish(span.last, entry_store.prev_leaf_at(connection, span.chain_id, span.last + 1))
-        for seq, is_personal, total in projection_store.stray_sections(connection, span.chain_id, span.from_seq, span.to_seq):
+        for seq, is_personal, total in stray_store.stray_sections(connection, span.chain_id, span.from_seq, span.to_seq):
             words = f"a {'personal' if is_personal else 'plain'} row without an entry ({total} such rows)"
             _note(check.tally, Verdict.STRAY, "section", words, seq=seq)
         entries_done = time.perf_counter()
@@ -157,7 +170,7 @@ def scan(url: str, span: Span) -> Scanned:
             find = partial(projection_store.find_extra, connection, table, span.chain_id, span.from_seq, span.to_seq, check.damaged)
             _judge(connection, check.tally, table, find)
         ended = time.perf_counter()
-    return Scanned(span, check.tally, check.control, check.damaged, entries_done - began, ended - entries_done)
+    return Scanned(check.tally, check.control, check.damaged, entries_done - began, ended - entries_done)
 
 
 def _before(connection: psycopg.Connection, span: Span) -> Before | None:
@@ -173,9 +186,9 @@ def _check_whole(connection: psycopg.Connection, chain_id: UUID, head: int, cont
     for projection in projection_store.OVER_ALL:
         _judge(connection, tally, projection.table, partial(_compare_state, connection, projection, chain_id, head, control, damaged))
     _judge(connection, tally, "reviews", partial(projection_store.find_extra_reviews, connection, chain_id, damaged))
-    for table, stray in projection_store.stray_chains(connection):
+    for table, stray in stray_store.stray_chains(connection):
         _note(tally, Verdict.STRAY, f"{table}.chain_id", f"rows of a chain that does not exist: {stray}")
-    for subject_id, is_key, _ in projection_store.stray_subjects(connection, chain_id):
+    for subject_id, is_key, _ in stray_store.stray_subjects(connection, chain_id):
         where, lacking = ("subject_key", "mapping") if is_key else ("subjects", "key")
         _note(tally, Verdict.STRAY, f"{where}.subject_id", f"subject {subject_id} has no {lacking}")
     tally.count(Verdict.PROJECTION_CHECKED, projection_store.count_rows(connection, chain_id))

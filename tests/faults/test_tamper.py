@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -259,3 +260,21 @@ def test_a_ruin_is_counted_whole_and_listed_in_part(gym: Gym) -> None:
     report = gym.verify()
     assert report.counts["mutated"] == report.size
     assert len(report.findings) + report.left_out >= report.size
+
+
+def test_a_tail_cut_with_all_its_traces_is_beyond_this_check_and_the_docs_say_so(gym: Gym) -> None:
+    """Only a witness outside can tell. A test, so that the sentence goes when checkpoints come."""
+    tail = "(select entry_id from ledger.entry where seq >= 32)"
+    gym.run(
+        f"delete from precedent.outcomes where id in {tail}",
+        "delete from ledger.section where seq >= 32",
+        "delete from ledger.entry where seq >= 32",
+    )
+    report = gym.verify()
+    wrong = {finding.where for finding in report.findings}
+    assert report.counts["intact"] == report.size == 32
+    assert wrong <= {"policy_variants_stats.alpha", "policy_variants_stats.beta", "policy_variants_stats.updated_at"}, (
+        "the counts alone remember"
+    )
+    text = (Path(__file__).resolve().parents[2] / "docs" / "ledger.md").read_text()
+    assert "a tail cut off together with all that was derived from it" in text

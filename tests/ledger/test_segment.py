@@ -14,12 +14,13 @@ import sample_entries as sample
 from precedent.ledger.canonical import canonical_bytes
 from precedent.ledger.entry import NO_PREVIOUS, Draft, Envelope, Section, body_root_of, commit_of, leaf_of
 from precedent.ledger.report import Verdict
-from precedent.ledger.segment import GENESIS, SegmentCheck, StoredEntry, StoredSections
+from precedent.ledger.rows import GENESIS, EntryRow, SectionsRow
+from precedent.ledger.segment import SegmentCheck
 
 CHAIN = UUID(int=7)
 
 
-def stored(drafts: list[Draft], *, at_us: int = 1_000) -> list[StoredEntry]:
+def stored(drafts: list[Draft], *, at_us: int = 1_000) -> list[EntryRow]:
     """The rows that an append would leave, made by hand."""
     rows = []
     prev = NO_PREVIOUS
@@ -29,27 +30,27 @@ def stored(drafts: list[Draft], *, at_us: int = 1_000) -> list[StoredEntry]:
         prev = leaf_of(envelope)
         packed = b"".join(bytes((part.section_id,)) + commit for part, commit in zip(draft.sections, commits, strict=True))
         parts = {is_personal: [part for part in draft.sections if (part.section_id == 3) == is_personal] for is_personal in (False, True)}
-        rows.append(StoredEntry(seq, draft.entry_id.bytes, envelope, prev, packed, columns(parts[False]), columns(parts[True])))
+        rows.append(EntryRow(seq, draft.entry_id.bytes, envelope, prev, packed, columns(parts[False]), columns(parts[True])))
     return rows
 
 
-def columns(parts: list[Any]) -> StoredSections | None:
-    return StoredSections([p.section_id for p in parts], [p.salt for p in parts], [p.stored for p in parts]) if parts else None
+def columns(parts: list[Any]) -> SectionsRow | None:
+    return SectionsRow([p.section_id for p in parts], [p.salt for p in parts], [p.stored for p in parts]) if parts else None
 
 
-def check(rows: list[StoredEntry]) -> SegmentCheck:
+def check(rows: list[EntryRow]) -> SegmentCheck:
     done = SegmentCheck(CHAIN, 0, GENESIS)
     for row in rows:
         done.feed(row)
-    done.finish(len(rows) - 1, None)
+    done.finish(max(row.seq for row in rows), None)
     return done
 
 
-def some_rows() -> list[StoredEntry]:
+def some_rows() -> list[EntryRow]:
     return stored([sample.event(1), sample.decision(2), sample.personal_event(3), sample.decision(4, verdict="escalate"), sample.event(5)])
 
 
-def verdicts(rows: list[StoredEntry]) -> dict[str, int]:
+def verdicts(rows: list[EntryRow]) -> dict[str, int]:
     return {verdict.value: number for verdict, number in check(rows).tally.counts.items() if number}
 
 
@@ -105,7 +106,7 @@ def test_a_change_of_any_byte_of_an_entry_is_found_and_its_column_named(column: 
 @pytest.mark.parametrize("part", ["plain", "personal"])
 def test_a_change_of_any_byte_of_a_section_or_its_salt_is_found(part: str) -> None:
     rows = some_rows()
-    sections: StoredSections = getattr(rows[2], part)
+    sections: SectionsRow = getattr(rows[2], part)
     for column in ("salts", "stored"):
         for which, whole in enumerate(getattr(sections, column)):
             for place in range(len(whole)):
@@ -150,3 +151,12 @@ def test_a_wide_gap_costs_one_finding() -> None:
     result = check([rows[0], rows[4]])
     assert result.tally.counts[Verdict.MISSING] == 3
     assert [finding.words for finding in result.tally.findings] == ["3 entries are missing, 1 to 3"]
+
+
+def test_a_second_entry_at_one_place_is_counted_even_when_it_is_a_copy() -> None:
+    """Where the table's own key was dropped."""
+    rows = some_rows()
+    result = check([*rows[:3], rows[2], *rows[3:]])
+    assert result.tally.counts == {Verdict.INTACT: 5, Verdict.FORKED: 1}
+    assert [finding.where for finding in result.tally.findings] == ["entry.seq"]
+    assert verdicts([rows[0]._replace(seq=-1), *rows]) == {"intact": 5, "forked": 1}
