@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -43,7 +44,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
             finally:
                 await app.state.pipeline.close()
 
-    app = FastAPI(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug)
+    app = FastAPIOffline(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug)
     app.state.measurements = Measurements()
     for router in reversed(ROUTERS):
         # As they are: `include_router` wraps each in another layer of matching, for prefixes and dependencies that none has.

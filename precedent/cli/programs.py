@@ -28,6 +28,8 @@ storage:
       env: PRECEDENT_DAGSTER_STORAGE_URL
 telemetry:
   enabled: false
+nux:
+  enabled: false
 """
 
 HEALTH_QUERY = "{ instance { daemonHealth { allDaemonStatuses { required healthy lastHeartbeatTime } } } }"
