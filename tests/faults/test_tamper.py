@@ -140,10 +140,9 @@ def test_a_change_of_any_column_is_found_and_named(gym: Gym, table: Table, colum
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("table", "column"), columns(), ids=lambda item: item.name)
+@pytest.mark.parametrize(("table", "column"), [one for one in columns() if one[0].name != "chain"], ids=lambda item: item.name)
 def test_a_change_of_any_column_of_any_row_is_found_and_named(gym: Gym, table: Table, column: Column[object]) -> None:
-    if table.name == "chain":
-        pytest.skip("it has one row")
+    """The first row is tried by the test above; `chain` has no other."""
     with psycopg.connect(gym.url) as connection:
         (count,) = connection.execute(f"select count(*) from {table.fullname}".encode()).fetchone() or (0,)
     for number in range(1, count):
