@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -53,6 +54,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="where to write (default: docs/benchmarks.md, nothing when --quick)")
     arguments = parser.parse_args()
     output = arguments.output or (None if arguments.quick else root / "docs" / "benchmarks.md")
+    # Ended from outside, it still ends what it started.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     # Beside the checkout's own data, not in a temporary folder that may be memory: a commit there would cost nothing.
     (root / ".precedent").mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="bench-", dir=root / ".precedent"))
