@@ -1,0 +1,69 @@
+"""Load from many threads on real processes, which keeps what was acknowledged and how."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import psycopg
+from running_api import ApiProcess
+
+DEAL: dict[str, Any] = {"deal_value": 12000, "base_margin_pct": 0.31, "requested_discount_pct": 0.08, "customer_tier": "A"}
+
+
+@dataclass(slots=True)
+class Load:
+    """Decisions asked without a pause until told to stop; `acknowledged` holds the answers, `refused` those that were none."""
+
+    acknowledged: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[httpx2.Response] = field(default_factory=list)
+    broken: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+    grown: threading.Condition = field(default_factory=threading.Condition)
+
+    def run(self, server: ApiProcess) -> None:
+        with server.client() as client:
+            while not self.ended.is_set():
+                try:
+                    answer = client.post("/decisions/finance", json=DEAL)
+                except httpx2.TransportError:
+                    self.broken += 1
+                    return
+                with self.grown:
+                    (self.acknowledged if answer.status_code == 201 else self.refused).append(
+                        answer.json() if answer.status_code == 201 else answer
+                    )
+                    self.grown.notify_all()
+
+    def await_answers(self, count: int) -> None:
+        """Return once so many more were acknowledged."""
+        with self.grown:
+            wanted = len(self.acknowledged) + count
+            assert self.grown.wait_for(lambda: len(self.acknowledged) >= wanted, timeout=60), len(self.acknowledged)
+
+
+@contextmanager
+def under_load(servers: Sequence[ApiProcess], threads: int) -> Iterator[Load]:
+    """So many threads ask each server while the block runs."""
+    load = Load()
+    running = [threading.Thread(target=load.run, args=(server,)) for server in servers for _ in range(threads)]
+    for one in running:
+        one.start()
+    try:
+        yield load
+    finally:
+        load.ended.set()
+        for one in running:
+            one.join()
+
+
+def require_recorded(database_url: str, acknowledged: Sequence[dict[str, Any]]) -> None:
+    """Every acknowledged decision stands in the ledger, at the place that its receipt names."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("select entry_id::text, seq, encode(leaf, 'hex') from ledger.entry").fetchall()
+    places = {entry_id: (seq, leaf) for entry_id, seq, leaf in rows}
+    assert {one["id"]: (one["receipt"]["seq"], one["hash"]) for one in acknowledged}.items() <= places.items()

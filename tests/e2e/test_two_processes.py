@@ -1,0 +1,95 @@
+"""Several API processes on one chain: one decision a key, one subject a pseudonym, no decision under a stale flag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import psycopg
+import pytest
+from load import DEAL, require_recorded, under_load
+from running_api import ApiProcess, install, serve
+
+from precedent.ledger.entry import Kind
+from precedent.ledger.verify import verify_database
+
+
+@pytest.fixture(scope="module")
+def pair(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ApiProcess]]:
+    folder = tmp_path_factory.mktemp("pair")
+    with serve(install(module_database_url, folder / "home"), folder, count=2) as servers:
+        yield servers
+
+
+def ask_at_once(servers: list[ApiProcess], count: int, path: str, body: dict[str, Any], **headers: str) -> list[Any]:
+    def ask(number: int) -> Any:
+        with servers[number % len(servers)].client(**headers) as client:
+            return client.post(path, json=body)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(ask, range(count)))
+
+
+def test_32_copies_at_once_over_two_processes_make_one_decision(pair: list[ApiProcess]) -> None:
+    for path, body in (("/decisions/finance", DEAL), ("/events", {"type": "Copied", "payload": {"n": 1}})):
+        answers = ask_at_once(pair, 32, path, body, **{"idempotency-key": str(uuid4())})
+        assert {answer.status_code for answer in answers} == {201}
+        assert all(answer.json() == answers[0].json() for answer in answers)
+        assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+
+
+def test_a_person_who_comes_to_two_processes_at_once_is_one_subject(pair: list[ApiProcess]) -> None:
+    answers = ask_at_once(pair, 16, "/decisions/finance", DEAL | {"customer_id": "C-both", "note": "hello"})
+    assert {answer.status_code for answer in answers} == {201}
+    with pair[0].client() as client:
+        whole = [client.get(f"/decisions/{answer.json()['id']}").json() for answer in answers]
+    assert len({one["subject_id"] for one in whole}) == 1
+    assert {one["personal"]["customer_id"] for one in whole} == {"C-both"}
+
+
+def test_no_decision_commits_under_a_stale_flag(pair: list[ApiProcess]) -> None:
+    with under_load(pair, threads=6) as load, pair[0].client() as client:
+        load.await_answers(50)
+        for number in range(12):
+            flag = {"enabled": number % 3 != 0, "max_level": number % 4, "reason": f"change {number}"}
+            assert client.put("/flags/finance/approve_discount", json=flag).status_code == 200
+            switch = {"halted": number % 4 == 3, "reason": f"switch {number}"}
+            assert client.put("/kill-switch", json=switch).status_code == 200
+            load.await_answers(10)
+    assert not load.refused
+    require_recorded(pair[0].database_url, load.acknowledged)
+    judged = require_epochs(pair[0].database_url)
+    assert judged >= len(load.acknowledged)
+    report = verify_database(pair[0].database_url, processes=1)
+    assert report.is_intact, str(report)
+
+
+def require_epochs(database_url: str) -> int:
+    """Each decision names the epoch of the last flag or policy before it, and the control that held then; how many there were."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "select e.seq, get_byte(e.envelope, 1), s.stored[1] from ledger.entry e join ledger.section s using (chain_id, seq) "
+            "where not s.is_personal order by e.seq"
+        ).fetchall()
+    epoch, halted, judged = 0, False, 0
+    flag = {"enabled": False, "max_level": 0}
+    for seq, kind, stored in rows:
+        core = orjson.loads(stored)
+        if kind in (Kind.POLICY, Kind.FLAG):
+            epoch = seq + 1
+        if kind == Kind.FLAG and core["node"] == "*":
+            halted = not core["enabled"]
+        elif kind == Kind.FLAG and core["node"] == "finance":
+            flag = {"enabled": core["enabled"], "max_level": core["max_level"]}
+        elif kind == Kind.DECISION:
+            judged += 1
+            assert core["derivation"]["epoch"] == epoch, seq
+            assert core["derivation"]["control"] == {"halted": halted, **flag}, seq
+            if halted:
+                assert core["result"]["reasons"][0]["code"] == "HALTED"
+            elif not flag["enabled"]:
+                assert core["result"]["verdict"] == "deny"
+    return judged
