@@ -21,8 +21,8 @@ import psutil
 from precedent.db.embedded import EmbeddedPostgres, start_embedded
 from precedent.settings import project_root
 from tests.bench.appends import AppendRow, measure_appends
+from tests.bench.clients import client_name
 from tests.bench.endpoint import EndpointRow, measure_endpoints
-from tests.bench.load import client_name
 from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.report import Findings, render
 from tests.bench.singles import Verified, evaluation_us, import_rate, verify_rate

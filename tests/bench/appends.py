@@ -23,8 +23,8 @@ import uvloop
 from precedent.ledger.entry import Answer, Appended, Draft
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import Writer
+from tests.bench.clients import percentile
 from tests.bench.cpu import cpu_seconds
-from tests.bench.load import percentile
 from tests.bench.records import DECISIONS, EVENTS, draft_of, record
 from tests.bench.row_lock import RowLock
 

@@ -12,8 +12,8 @@ from statistics import median
 import psutil
 
 from precedent.db.engine import API, connect
+from tests.bench.clients import Figures, Target, run_load
 from tests.bench.cpu import cpu_seconds
-from tests.bench.load import Figures, Target, run_load
 from tests.bench.stack import Api, Served
 
 CONNECTIONS = (1, 16, 64)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench.load import Figures, LoadFailed, Target, percentile, run_own, run_wrk
+from tests.bench.clients import Figures, LoadFailed, Target, percentile, run_own, run_wrk
 
 BODIES = [b'{"n": 0}', b'{"n": 1}', b'{"n": 2}', b'{"n": 3}']
 DELAY_SECONDS = 0.02
