@@ -75,8 +75,8 @@ check: $(INSTALLED) ## format, lint, types, imports, policies, dbt parse, fast t
 	@$(BIN)/python -m pytest -q -m "not long" $(FAST)
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure against baselines on this machine, into docs/benchmarks.md
-	@$(BIN)/python tests/bench
+bench: $(INSTALLED) ## measure against baselines on this machine, into docs/benchmarks.md; ARGS=--quick only prints
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: smoke
 smoke: ## the round trip by curl: make smoke URL=https://… TOKEN=…
