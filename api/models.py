@@ -181,6 +181,34 @@ class OutcomeAnswer(Strict):
     receipt: Receipt
 
 
+class Revision(Strict):
+    decision_id: UUID
+    revision: int
+    id: UUID
+    seq: int
+    metrics: dict[str, int | bool | str]
+    reward: float | None
+    counted: bool
+    observed_at: datetime
+    recorded_at: datetime
+    correlation_id: str
+    imported: bool
+
+
+class OutcomeRevisions(Strict):
+    decision_id: UUID
+    current: Revision | None
+    earlier: list[Revision] = Field(description="newest first")
+
+
+class OutcomeInBatch(OutcomeRequest):
+    decision_id: UUID
+
+
+class OutcomeBatch(Strict):
+    outcomes: list[OutcomeInBatch] = Field(max_length=1000)
+
+
 class FlagRequest(Strict):
     enabled: bool
     max_level: Level = 3
@@ -190,6 +218,99 @@ class FlagRequest(Strict):
 class KillSwitchRequest(Strict):
     halted: bool
     reason: str
+
+
+class FlagRow(Strict):
+    node: str
+    action: str
+    enabled: bool
+    max_level: Level
+    reason: str
+    updated_at: datetime
+    updated_by: str
+
+
+class FlagsAnswer(Strict):
+    halted: bool
+    items: list[FlagRow]
+
+
+class PolicyRow(Strict):
+    name: str
+    version: str
+    node: str
+    digest: Hex
+    status: Literal["published", "active", "superseded", "withdrawn"]
+    created_at: datetime
+    created_by: str
+    activated_at: datetime | None
+
+
+class PolicyPage(Strict):
+    items: list[PolicyRow]
+    next: str | None
+
+
+class PolicyWhole(PolicyRow):
+    source: str
+    document: dict[str, Any]
+
+
+class PolicyChecked(Strict):
+    ref: str
+    node: str
+    actions: list[str]
+    digest: Hex
+
+
+class PolicyNamed(Strict):
+    """What a token without `read` is told of a change."""
+
+    ref: str
+
+
+class ReadyAnswer(Strict):
+    ok: bool
+    checks: dict[str, dict[str, Any]] = Field(description="each with `ok`, and `why` where it is not")
+
+
+class HeadAnswer(Strict):
+    chain: str
+    size: int
+    hash: Hex | None
+    recorded_at: datetime | None
+
+
+class RouteMeasured(Strict):
+    method: str
+    route: str
+    count: int
+    by_status: dict[str, int]
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+class MetricsAnswer(Strict):
+    requests: list[RouteMeasured]
+    decisions_last_day: list[dict[str, Any]]
+    ledger: dict[str, Any]
+    writer: dict[str, int]
+    authority: dict[str, Any] | None
+    process: dict[str, int]
+
+
+class RunAnswer(Strict):
+    run_id: str
+    job: str
+    status: str
+    finished: bool
+    started_at: datetime | None
+    ended_at: datetime | None
+    partition: str | None
+    from_: str | None = Field(alias="from")
+    to: str | None
+    page: str
 
 
 class Page(Strict):
@@ -213,3 +334,17 @@ class ProblemAnswer(BaseModel):
     instance: str
     code: str
     errors: list[Fault] = []
+
+
+class DecisionAnswers(Strict):
+    answers: list[DecisionAnswer | ProblemAnswer]
+
+
+class OutcomeAnswers(Strict):
+    answers: list[OutcomeAnswer | ProblemAnswer]
+
+
+class EventsAccepted(Strict):
+    accepted: int
+    ids: list[UUID | None] = Field(description="in order; null in the place of each that was refused")
+    rejected: list[dict[str, Any]] = Field(description="each a problem, with its `index`")

@@ -1,7 +1,12 @@
-"""OpenAPI 3.1: bodies are read by hand, so their schemas are named here; every route can answer a problem."""
+"""OpenAPI 3.1: bodies are read by hand, so their schemas are named here; every route can answer a problem.
+
+`python -m api.openapi` writes the committed copy, which a test compares: a change of the contract shows in the review.
+"""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +19,9 @@ from precedent import __version__
 
 _BODIES: list[type[BaseModel]] = []
 _REF = "#/components/schemas/{model}"
+COPY = Path(__file__).with_name("openapi.json")
+# What is told without a token; of /metrics, to this machine alone.
+OPEN = frozenset({"/health", "/ready"})
 
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -46,9 +54,28 @@ def describe(app: FastAPI) -> dict[str, Any]:
         "description": "A problem",
         "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="ProblemAnswer")}}},
     }
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in OPEN:
+                operation["security"] = []
+            elif path.startswith("/jobs/"):
+                operation["security"] = [{"internal": []}]
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = problem
     app.openapi_schema = document
     return document
+
+
+def copy_text(app: FastAPI) -> str:
+    """The committed copy, as it should be."""
+    return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    from api.app import create_app  # it imports this module
+
+    COPY.write_text(copy_text(create_app()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

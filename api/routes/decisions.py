@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.answers import decision_answer, decision_whole, json_response, page_of, recorded_response
 from api.batches import answer_batch
 from api.lean import LeanRoute
-from api.models import DecisionAnswer, DecisionBatch, DecisionRequest, DecisionWhole, Page, Verdict
+from api.models import DecisionAnswer, DecisionAnswers, DecisionBatch, DecisionRequest, DecisionWhole, Page, Verdict
 from api.openapi import body_of
 from api.requests import MAX_SEQ, Members, authenticate, call_of, parse_object, parse_uuid, read_body
 from api.services import Services, services_of
@@ -43,7 +43,7 @@ async def decide(request: Request, node: str) -> Response:
     return recorded_response(decision_answer(decision, services.settings.chain), is_replay=decision.is_replay)
 
 
-@hot_router.post("/decisions/{node}/batch", openapi_extra=body_of(DecisionBatch))
+@hot_router.post("/decisions/{node}/batch", response_model=DecisionAnswers, openapi_extra=body_of(DecisionBatch))
 async def decide_batch(request: Request, node: str) -> Response:
     """Up to 1,000 questions; answers in their order, a problem in the place of each that was refused."""
     services = services_of(request)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.answers import REPLAYED, event_answer, json_response, page_of, payload_of, recorded_response
 from api.batches import MAX_ELEMENTS, answer_all
 from api.lean import LeanRoute
-from api.models import EventAnswer, EventRequest, Page
+from api.models import EventAnswer, EventRequest, EventsAccepted, Page
 from api.openapi import body_of
 from api.problems import Problem
 from api.requests import MAX_SEQ, Members, authenticate, call_of, correlation_id_of, field_invalid, parse_object, read_body
@@ -29,7 +29,7 @@ hot_router = APIRouter(tags=["Events"], route_class=LeanRoute)
 MEMBERS = ("type", "actor", "correlation_id", "correlationId", "ts", "as_of", "source", "subject", "payload")
 
 
-@hot_router.post("/events", status_code=201, response_model=EventAnswer, openapi_extra=body_of(EventRequest))
+@hot_router.post("/events", status_code=201, response_model=EventAnswer | EventsAccepted, openapi_extra=body_of(EventRequest))
 async def record(request: Request) -> Response:
     """Record one event and answer with the stored row; or a JSON array of up to 1,000, answered with their ids."""
     services = services_of(request)

@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
-from api.models import FlagRequest, KillSwitchRequest
+from api.models import FlagRequest, FlagsAnswer, KillSwitchRequest
 from api.openapi import body_of
 from api.requests import Members, authenticate, field_invalid, idempotency_claim, parse_object, read_body
 from api.services import Services, services_of
@@ -22,7 +22,7 @@ router = APIRouter(tags=["Flags"])
 COLUMNS = ("node", "action", "enabled", "max_level", "reason", "updated_at", "updated_by")
 
 
-@router.get("/flags")
+@router.get("/flags", response_model=FlagsAnswer)
 async def list_flags(request: Request) -> Response:
     """All flags; an action without one is not enabled."""
     services = services_of(request)
@@ -30,7 +30,7 @@ async def list_flags(request: Request) -> Response:
     return json_response(await _flags(services))
 
 
-@router.put("/flags/{node}/{action}", openapi_extra=body_of(FlagRequest))
+@router.put("/flags/{node}/{action}", response_model=FlagsAnswer, openapi_extra=body_of(FlagRequest))
 async def put_flag(request: Request, node: str, action: str) -> Response:
     """Switch an action on or off, and say up to which level it may act alone."""
     services = services_of(request)
@@ -49,7 +49,7 @@ async def put_flag(request: Request, node: str, action: str) -> Response:
     return await _set(services, principal, (node, action), enabled, max_level, members, claim)
 
 
-@router.put("/kill-switch", openapi_extra=body_of(KillSwitchRequest))
+@router.put("/kill-switch", response_model=FlagsAnswer, openapi_extra=body_of(KillSwitchRequest))
 async def put_kill_switch(request: Request) -> Response:
     """Halt or resume everything: while halted, every decision escalates and is recorded. For tokens of every node alone."""
     services = services_of(request)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers import json_response
+from api.models import ReadyAnswer
 from api.services import services_of
 from precedent.errors import PrecedentError
 from precedent.ledger.projections import HEAD
@@ -21,7 +22,7 @@ async def health() -> dict[str, bool]:
     return {"ok": True}
 
 
-@router.get("/ready")
+@router.get("/ready", response_model=ReadyAnswer)
 async def ready(request: Request) -> Response:
     """200 when decisions can be made and recorded; else 503 with the reason in `checks`."""
     services = services_of(request)

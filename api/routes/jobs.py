@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers import json_response
+from api.models import RunAnswer
 from api.pipeline import Pipeline, Run
 from api.requests import field_invalid, require_internal
 from api.services import services_of
@@ -19,7 +20,7 @@ router = APIRouter(tags=["Jobs"], prefix="/jobs")
 MAX_WAIT_SECONDS = 600
 
 
-@router.post("/{job}/run", status_code=202)
+@router.post("/{job}/run", status_code=202, response_model=RunAnswer)
 async def run_job(
     request: Request,
     job: str,
@@ -40,7 +41,7 @@ async def run_job(
     return json_response(_answer(run), 200 if run.is_finished else 202, {"Location": f"/jobs/runs/{run.run_id}"})
 
 
-@router.get("/runs/{run_id}")
+@router.get("/runs/{run_id}", response_model=RunAnswer)
 async def get_run(request: Request, run_id: str) -> Response:
     """How a run does."""
     require_internal(request, services_of(request))

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers import json_response
+from api.models import HeadAnswer
 from api.requests import authenticate
 from api.services import services_of
 from precedent.ledger.projections import HEAD
@@ -13,7 +14,7 @@ from precedent.ledger.projections import HEAD
 router = APIRouter(tags=["Ledger"])
 
 
-@router.get("/ledger/head")
+@router.get("/ledger/head", response_model=HeadAnswer)
 async def get_head(request: Request) -> Response:
     """How many entries the chain has, and the newest one's leaf and time."""
     services = services_of(request)

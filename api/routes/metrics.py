@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from api.answers import json_response
 from api.metrics import Measurements
+from api.models import MetricsAnswer
 from api.requests import authenticate, is_loopback
 from api.services import Services, services_of
 from precedent.ledger.projections import HEAD, TOTALS
@@ -17,7 +18,7 @@ router = APIRouter(tags=["Metrics"])
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_model=MetricsAnswer, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
 async def metrics(request: Request) -> Response:
     """This process's requests and the last day's decisions; Prometheus' text where `Accept` names text/plain or OpenMetrics."""
     services = services_of(request)

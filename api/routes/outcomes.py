@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.answers import json_response, outcome_answer, recorded_response
 from api.batches import answer_batch
 from api.lean import LeanRoute
-from api.models import OutcomeAnswer, OutcomeRequest
+from api.models import OutcomeAnswer, OutcomeAnswers, OutcomeBatch, OutcomeRequest, OutcomeRevisions
 from api.openapi import body_of
 from api.requests import Members, authenticate, call_of, parse_object, parse_uuid, read_body
 from api.services import services_of
@@ -26,7 +26,7 @@ hot_router = APIRouter(tags=["Outcomes"], route_class=LeanRoute)
 MEMBERS = ("decision_id", "metrics", "observed_at", "as_of", "correlation_id")
 
 
-@hot_router.post("/outcomes", openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}})
+@hot_router.post("/outcomes", response_model=OutcomeAnswers, openapi_extra=body_of(OutcomeBatch))
 async def record_batch(request: Request) -> Response:
     """Up to 1,000 outcomes `{"outcomes": [{"decision_id", "metrics", …}]}`; answers in their order."""
     services = services_of(request)
@@ -51,7 +51,7 @@ async def record(request: Request, decision_id: str) -> Response:
     return recorded_response(answer, is_replay=is_replay)
 
 
-@router.get("/outcomes/{decision_id}")
+@router.get("/outcomes/{decision_id}", response_model=OutcomeRevisions)
 async def get_outcomes(request: Request, decision_id: str) -> Response:
     """The current revision and the earlier ones."""
     services = services_of(request)

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import json_response
+from api.models import PolicyChecked, PolicyNamed, PolicyPage, PolicyWhole
 from api.problems import Problem
 from api.requests import authenticate, field_invalid, media_type_of, parse_object, read_body
 from api.services import services_of
@@ -28,7 +29,7 @@ TEXT_BODY = {
 }
 
 
-@router.get("/policies")
+@router.get("/policies", response_model=PolicyPage)
 async def list_policies(request: Request) -> Response:
     """Every published version."""
     services = services_of(request)
@@ -37,7 +38,7 @@ async def list_policies(request: Request) -> Response:
     return json_response({"items": [dict(zip(POLICY_COLUMNS, row, strict=True)) for row in rows], "next": None})
 
 
-@router.get("/policies/{ref}")
+@router.get("/policies/{ref}", response_model=PolicyWhole)
 async def get_policy(request: Request, ref: str) -> Response:
     """One version (`name@version`), or the active one of a name, with its source and document."""
     services = services_of(request)
@@ -49,7 +50,7 @@ async def get_policy(request: Request, ref: str) -> Response:
     return json_response(dict(zip((*POLICY_COLUMNS, "source", "document"), row, strict=True)))
 
 
-@router.post("/policies/validate", openapi_extra=TEXT_BODY)
+@router.post("/policies/validate", response_model=PolicyChecked, openapi_extra=TEXT_BODY)
 async def validate_policy(request: Request) -> Response:
     """The document's reference and digest where it has no problems; else each problem with line and column."""
     services = services_of(request)
@@ -58,7 +59,7 @@ async def validate_policy(request: Request) -> Response:
     return json_response({"ref": document.ref, "node": document.node, "actions": list(document.actions), "digest": document.digest_hex})
 
 
-@router.post("/policies/{node}/publish", status_code=201, openapi_extra=TEXT_BODY)
+@router.post("/policies/{node}/publish", status_code=201, response_model=PolicyChecked, openapi_extra=TEXT_BODY)
 async def publish_policy(request: Request, node: str) -> Response:
     """Store a version for ever; it decides nothing until it is activated. 200 where the same was published before."""
     services = services_of(request)
@@ -72,13 +73,13 @@ async def publish_policy(request: Request, node: str) -> Response:
     return json_response(body, 201 if published.is_new else 200)
 
 
-@router.post("/policies/{ref}/activate")
+@router.post("/policies/{ref}/activate", response_model=PolicyWhole | PolicyNamed)
 async def activate_policy(request: Request, ref: str) -> Response:
     """Make a version the one that its name means, at once for every process."""
     return await _change(request, ref, activate)
 
 
-@router.post("/policies/{ref}/withdraw")
+@router.post("/policies/{ref}/withdraw", response_model=PolicyWhole | PolicyNamed)
 async def withdraw_policy(request: Request, ref: str) -> Response:
     """Take a version out of use for good."""
     return await _change(request, ref, withdraw)

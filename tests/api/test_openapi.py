@@ -1,0 +1,109 @@
+"""The description of the API: the committed copy is the real one, and answers are what it says."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import httpx2
+import pytest
+from in_process import DEAL, Api
+from jsonschema import Draft202012Validator
+
+from api.app import create_app
+from api.openapi import COPY, copy_text, describe
+from precedent.settings import load_settings
+
+WON = {"won": True, "margin": 0.3}
+OPERATIONS: list[tuple[str, str, object]] = [
+    ("get", "/health", None),
+    ("get", "/ready", None),
+    ("get", "/metrics", None),
+    ("post", "/events", {"type": "Described", "payload": {"any": [1, None]}}),
+    ("post", "/events", [{"type": "Described"}, {"type": ""}]),
+    ("get", "/events", None),
+    ("post", "/decisions/{node}", DEAL),
+    ("post", "/decisions/{node}", DEAL | {"requested_discount_pct": 0.18, "customer_id": "C-1", "note": "n"}),
+    ("post", "/decisions/{node}", DEAL | {"requested_discount_pct": 0.9}),
+    ("post", "/decisions/{node}", {}),
+    ("post", "/decisions/{node}/batch", {"decisions": [DEAL, {}]}),
+    ("get", "/decisions", None),
+    ("get", "/decisions/{decision_id}", None),
+    ("post", "/outcomes/{decision_id}", {"metrics": WON}),
+    ("post", "/outcomes/{decision_id}", {"metrics": {}}),
+    ("post", "/outcomes", {"outcomes": [{"decision_id": "7", "metrics": WON}]}),
+    ("get", "/outcomes/{decision_id}", None),
+    ("get", "/reviews", None),
+    ("get", "/policies", None),
+    ("get", "/policies/{ref}", None),
+    ("post", "/policies/validate", {}),
+    ("post", "/policies/{node}/publish", {}),
+    ("post", "/policies/{ref}/activate", None),
+    ("post", "/policies/{ref}/withdraw", None),
+    ("get", "/flags", None),
+    ("put", "/flags/{node}/{action}", {"enabled": True, "max_level": 3, "reason": "r"}),
+    ("put", "/kill-switch", {"halted": False, "reason": "r"}),
+    ("get", "/ledger/head", None),
+    ("post", "/jobs/{job}/run", None),
+    ("get", "/jobs/runs/{run_id}", None),
+]
+
+
+@cache
+def document() -> dict[str, Any]:
+    return describe(create_app(load_settings()))
+
+
+def test_the_committed_copy_is_the_real_one() -> None:
+    assert COPY.read_text(encoding="utf-8") == copy_text(create_app(load_settings())), "run: python -m api.openapi"
+
+
+def test_the_served_one_is_the_same(client: httpx2.Client) -> None:
+    assert client.get("/openapi.json").json() == document()
+
+
+def test_it_is_openapi_3_1_and_every_reference_leads_somewhere() -> None:
+    assert document()["openapi"].startswith("3.1")
+    schemas = document()["components"]["schemas"]
+
+    def references(value: object) -> set[str]:
+        if isinstance(value, dict):
+            own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+            return own.union(*(references(item) for item in value.values()))
+        return set().union(*(references(item) for item in value)) if isinstance(value, list) else set()
+
+    assert {one.removeprefix("#/components/schemas/") for one in references(document())} <= schemas.keys()
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_operation_describes_its_answer_and_its_body() -> None:
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], path
+            assert operation["description"], path
+            success = [response for status, response in operation["responses"].items() if status.startswith("2")]
+            assert all(response["content"]["application/json"]["schema"] for response in success), (method, path)
+            assert "application/problem+json" in operation["responses"]["default"]["content"]
+            takes_none = path.endswith(("/activate", "/withdraw", "/run"))
+            assert ("requestBody" in operation) == (method in {"post", "put"} and not takes_none), (method, path)
+
+
+def test_every_operation_is_asked_here() -> None:
+    described = {(method, path) for path, operations in document()["paths"].items() for method in operations}
+    assert described == {(method, path) for method, path, _ in OPERATIONS}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OPERATIONS, ids=[f"{n} {one[0]} {one[1]}" for n, one in enumerate(OPERATIONS)])
+def test_an_answer_is_what_the_description_says(api: Api, method: str, path: str, body: object) -> None:
+    real = path.replace("{decision_id}", api.decide()["id"]).replace("{action}", "approve_discount").replace("{job}", "aggregator")
+    real = real.replace("{ref}", "finance-constitution@1.0.0" if "withdraw" not in path else "nothing@1.0.0")
+    answer = api.client.request(method, real.replace("{node}", "finance").replace("{run_id}", "7"), json=body)
+    responses = document()["paths"][path][method]["responses"]
+    if answer.is_success:
+        schema = responses[str(answer.status_code)]["content"]["application/json"]["schema"]
+    else:
+        schema = responses["default"]["content"]["application/problem+json"]["schema"]
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "components": document()["components"]}
+    Draft202012Validator(whole).validate(answer.json())
+    assert answer.status_code < 500
