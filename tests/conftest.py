@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
-from running_api import ApiProcess, install, serve
+from running_api import ApiProcess, Installation, install, serve
 
 from precedent.db import migrate
 from precedent.db.embedded import EmbeddedPostgres, start_embedded
@@ -87,3 +87,9 @@ def api_server(database_url: str, tmp_path: Path) -> Iterator[ApiProcess]:
     """A real `python -m api` on a database of its own, ready to decide: its url, token, database_url, process and settings."""
     with serve(install(database_url, tmp_path / "home"), tmp_path) as (server,):
         yield server
+
+
+@pytest.fixture
+def installation(database_url: str, tmp_path: Path) -> Installation:
+    """A database of its own that is ready to decide, with nobody serving it."""
+    return install(database_url, tmp_path / "home")
