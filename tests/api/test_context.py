@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
 import pytest
 from in_process import DEAL, Api
-from running_api import ApiProcess
+from running_api import ApiProcess, wait_until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -82,6 +84,16 @@ def test_a_path_in_the_log_is_redacted(api_server: ApiProcess) -> None:
     api_server.drain()
     assert "[e-mail]" in api_server.log.read_text()
     assert "ann.example" not in api_server.log.read_text()
+
+
+def test_a_caller_who_hangs_up_is_not_our_fault(api_server: ApiProcess) -> None:
+    parts = urlsplit(api_server.url)
+    head = f"POST /events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {api_server.token}\r\ncontent-type: application/json\r\n"
+    with socket.create_connection((str(parts.hostname), int(parts.port or 0))) as caller:
+        caller.sendall(head.encode() + b"x-cid: hung-up\r\ncontent-length: 100\r\n\r\n{")
+    wait_until(lambda: bool(line_of(api_server, "hung-up")), 10, "the log line of the request")
+    (line,) = line_of(api_server, "hung-up")
+    assert (line["event"], line["status"]) == ("request", 400)
 
 
 def test_the_log_is_one_object_a_line(api_server: ApiProcess) -> None:
