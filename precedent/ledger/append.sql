@@ -59,9 +59,9 @@ declare
     v_status text[] := array_fill(null::text, array[v_count]);
     v_commits bytea[];
     v_roots bytea[];
-    v_cores bytea[];
-    v_facts bytea[];
-    v_memories bytea[];
+    v_cores jsonb[];
+    v_facts jsonb[];
+    v_memories jsonb[];
     v_bad integer;
     v_seq bigint;
     v_at_us bigint;
@@ -74,9 +74,9 @@ declare
     w_id uuid[] := '{}';
     w_kind smallint[] := '{}';
     w_commits bytea[] := '{}';
-    w_core bytea[] := '{}';
-    w_facts bytea[] := '{}';
-    w_memory bytea[] := '{}';
+    w_core jsonb[] := '{}';
+    w_facts jsonb[] := '{}';
+    w_memory jsonb[] := '{}';
     w_seq bigint[] := '{}';
     w_at bigint[] := '{}';
     w_prev bytea[] := '{}';
@@ -89,7 +89,8 @@ begin
     end if;
     perform ledger.check_caller(p_kinds);
 
-    -- 1. Commitments, from the very bytes that are stored. Before the lock, so that processes do this side by side.
+    -- 1. Commitments, from the very bytes that are stored, and what the projections will read of them. Before the lock, so that
+    --    processes do this side by side: it is half of the work.
     select count(*) filter (where octet_length(x.salt) <> 32 or x.sid not between 1 and 5 or x.o not between 1 and v_count or x.bytes is null)
     into v_bad
     from unnest(p_section_of, p_section_ids, p_salts, p_stored) x (o, sid, salt, bytes);
@@ -104,9 +105,9 @@ begin
         select s.o, count(*)::integer as n, count(distinct s.sid) as distinct_n,
                string_agg(ledger.u8(s.sid) || s.commit, ''::bytea order by s.sid) as commits,
                string_agg(s.commit, ''::bytea order by s.sid) as joined,
-               (array_agg(s.bytes) filter (where s.sid = 1))[1] as core,
-               (array_agg(s.bytes) filter (where s.sid = 2))[1] as facts,
-               (array_agg(s.bytes) filter (where s.sid = 4))[1] as memory
+               (array_agg(convert_from(s.bytes, 'UTF8')::jsonb) filter (where s.sid = 1))[1] as core,
+               (array_agg(convert_from(s.bytes, 'UTF8')::jsonb) filter (where s.sid = 2))[1] as facts,
+               (array_agg(convert_from(s.bytes, 'UTF8')::jsonb) filter (where s.sid = 4))[1] as memory
         from (
             select x.o, x.sid::integer as sid, x.bytes, sha256('\x11'::bytea || ledger.u8(x.sid) || x.salt || x.bytes) as commit
             from unnest(p_section_of, p_section_ids, p_salts, p_stored) x (o, sid, salt, bytes)

@@ -21,6 +21,7 @@ MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 32
 # PostgreSQL's numeric ends at 131,072 digits before the point; nothing that a business counts comes near this.
 MAX_EXPONENT = 400
+MAX_NUMBER_CHARS = 4300  # as for integers, where Python itself draws the line
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 # One search for each sign that may stand before a number: a fixed first byte is found twice as fast as one of a class.
@@ -166,6 +167,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _decimal(text: str) -> Decimal:
+    if len(text) > MAX_NUMBER_CHARS:
+        raise NotStrictJson("a number of more digits than make sense")
     try:
         value = Decimal(text)
     except InvalidOperation as error:

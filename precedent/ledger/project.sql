@@ -1,6 +1,11 @@
 -- Projections: each is one function from an entry to its row. The append, a rebuild and the check of verification call the
 -- same ones, so that there is no second opinion on what an entry means.
 
+-- Names of earlier versions.
+drop function if exists precedent.open_review(uuid, timestamptz, uuid, jsonb);
+drop function if exists precedent.enqueue(uuid, timestamptz, uuid, jsonb);
+drop function if exists precedent.project(uuid, bigint[], bigint[], bytea[], bytea[], uuid[], smallint[], bytea[], bytea[], bytea[], boolean);
+
 create or replace function precedent.event_row(
     p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb, f jsonb
 ) returns setof precedent.events language sql stable rows 1 as $$
@@ -98,13 +103,13 @@ on conflict (chain_id, node, action) do update
 set enabled = excluded.enabled, max_level = excluded.max_level, reason = excluded.reason, updated_at = excluded.updated_at, updated_by = excluded.updated_by
 $$;
 
--- What must happen after the commit, and only because of it: written with the entry, drained later, at least once.
-create or replace function precedent.enqueue(p_chain uuid, p_at timestamptz, p_id uuid, c jsonb) returns void language sql as $$
-insert into precedent.outbox (chain_id, entry_id, topic, payload, created_at, next_attempt_at)
-select p_chain, p_id, x.topic, jsonb_build_object('decision_id', p_id, 'node', c -> 'node', 'action', c -> 'action', 'to', x.recipient), p_at, p_at
+-- Whom a decision tells something after its commit: written with the entry, drained later, at least once. Of what was imported
+-- nobody is told.
+create or replace function precedent.messages_of(c jsonb) returns table (topic text, recipient text) language sql stable as $$
+select x.topic, x.recipient
 from (values ('review.opened', c -> 'result' ->> 'review_to', (c -> 'result' -> 'requires_human')::boolean),
-             ('decision.notify', c -> 'result' ->> 'notify', c -> 'result' ->> 'notify' is not null)) x (topic, recipient, wanted)
-where x.wanted
+             ('decision.notify', c -> 'result' ->> 'notify', c -> 'result' ->> 'notify' is not null)) x (topic, recipient, is_wanted)
+where x.is_wanted and c -> 'call' ->> 'as_of' is null
 $$;
 
 -- Imported decisions are history: nobody is asked to review them.
@@ -121,65 +126,52 @@ $$;
 -- Entries in order of seq, arrays of one length. `p_live` is false in a rebuild, which must not send anything again.
 create or replace function precedent.project(
     p_chain uuid, p_seqs bigint[], p_ats bigint[], p_prevs bytea[], p_leaves bytea[], p_ids uuid[], p_kinds smallint[],
-    p_cores bytea[], p_facts bytea[], p_memories bytea[], p_live boolean
+    p_cores jsonb[], p_facts jsonb[], p_memories jsonb[], p_live boolean
 ) returns void language plpgsql as $$
 declare
     v_row record;
-    v_core jsonb;
-    v_facts jsonb;
     v_epoch bigint;
 begin
     if p_kinds @> array[1::smallint] then
         insert into precedent.events
-        select r.* from (
-            select b.seq, ledger.instant(b.at) as at, b.id, convert_from(b.core, 'UTF8')::jsonb as core, convert_from(b.facts, 'UTF8')::jsonb as facts
-            from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
-            where b.kind = 1
-            offset 0
-        ) j cross join lateral precedent.event_row(p_chain, j.seq, j.at, j.id, j.core, j.facts) r;
+        select r.* from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
+        cross join lateral precedent.event_row(p_chain, b.seq, ledger.instant(b.at), b.id, b.core, b.facts) r
+        where b.kind = 1;
     end if;
     if p_kinds @> array[2::smallint] then
-        insert into precedent.decisions
-        select r.* from (
-            select b.seq, ledger.instant(b.at) as at, b.id, b.prev, b.leaf, convert_from(b.core, 'UTF8')::jsonb as core,
-                   convert_from(b.facts, 'UTF8')::jsonb as facts, convert_from(b.memory, 'UTF8')::jsonb as memory
+        with made as materialized (
+            select b.seq, ledger.instant(b.at) as at, b.id, b.prev, b.leaf, b.core, b.facts, b.memory
             from unnest(p_seqs, p_ats, p_ids, p_kinds, p_prevs, p_leaves, p_cores, p_facts, p_memories)
                 b (seq, at, id, kind, prev, leaf, core, facts, memory)
             where b.kind = 2
-            -- A fence: without it the row functions are inlined and each of their columns parses the JSON again.
-            offset 0
-        ) j cross join lateral precedent.decision_row(p_chain, j.seq, j.at, j.id, j.prev, j.leaf, j.core, j.facts, j.memory) r;
-        for v_row in
-            select j.at, j.id, j.core from (
-                select ledger.instant(b.at) as at, b.id, convert_from(b.core, 'UTF8')::jsonb as core
-                from unnest(p_ats, p_ids, p_kinds, p_cores) b (at, id, kind, core)
-                where b.kind = 2
-                offset 0
-            ) j
-            -- Nobody is told of what was imported either.
-            where j.core -> 'call' ->> 'as_of' is null
-              and ((j.core -> 'result' -> 'requires_human')::boolean or j.core -> 'result' ->> 'notify' is not null)
-        loop
-            insert into precedent.reviews select * from precedent.review_row(p_chain, v_row.at, v_row.id, v_row.core);
-            if p_live then
-                perform precedent.enqueue(p_chain, v_row.at, v_row.id, v_row.core);
-            end if;
-        end loop;
+        ), recorded as (
+            insert into precedent.decisions
+            select r.* from made m
+            cross join lateral precedent.decision_row(p_chain, m.seq, m.at, m.id, m.prev, m.leaf, m.core, m.facts, m.memory) r
+        ), asked as (
+            insert into precedent.reviews
+            select r.* from made m cross join lateral precedent.review_row(p_chain, m.at, m.id, m.core) r
+        )
+        insert into precedent.outbox (chain_id, entry_id, topic, payload, created_at, next_attempt_at)
+        select p_chain, m.id, s.topic,
+               jsonb_build_object('decision_id', m.id, 'node', m.core -> 'node', 'action', m.core -> 'action', 'to', s.recipient), m.at, m.at
+        from made m cross join lateral precedent.messages_of(m.core) s
+        where p_live
+        order by m.seq;
     end if;
     for v_row in
-        select b.* from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
+        select b.seq, ledger.instant(b.at) as at, b.id, b.kind, b.core, b.facts
+        from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
         where b.kind in (4, 5, 6) order by b.seq
     loop
-        v_core := convert_from(v_row.core, 'UTF8')::jsonb;
-        v_facts := convert_from(v_row.facts, 'UTF8')::jsonb;
         case v_row.kind
         when 4 then
-            perform precedent.project_outcome(p_chain, v_row.seq, ledger.instant(v_row.at), v_row.id, v_core, v_facts);
+            perform precedent.project_outcome(p_chain, v_row.seq, v_row.at, v_row.id, v_row.core, v_row.facts);
         when 5 then
-            perform precedent.project_policy(p_chain, v_row.seq, ledger.instant(v_row.at), v_row.id, v_core, v_facts);
+            perform precedent.project_policy(p_chain, v_row.seq, v_row.at, v_row.id, v_row.core, v_row.facts);
             v_epoch := v_row.seq + 1;
         when 6 then
-            perform precedent.project_flag(p_chain, ledger.instant(v_row.at), v_core);
+            perform precedent.project_flag(p_chain, v_row.at, v_row.core);
             v_epoch := v_row.seq + 1;
         end case;
     end loop;

@@ -230,8 +230,10 @@ select precedent.project(
     array_agg(memory order by seq), false)
 from (
     select e.seq, ledger.u64_at(e.envelope, 26) as at, substr(e.envelope, 51, 32) as prev, e.leaf, e.entry_id as id,
-           get_byte(e.envelope, 1)::smallint as kind, s.stored[array_position(s.section_ids, 1::smallint)] as core,
-           s.stored[array_position(s.section_ids, 2::smallint)] as facts, s.stored[array_position(s.section_ids, 4::smallint)] as memory
+           get_byte(e.envelope, 1)::smallint as kind,
+           convert_from(s.stored[array_position(s.section_ids, 1::smallint)], 'UTF8')::jsonb as core,
+           convert_from(s.stored[array_position(s.section_ids, 2::smallint)], 'UTF8')::jsonb as facts,
+           convert_from(s.stored[array_position(s.section_ids, 4::smallint)], 'UTF8')::jsonb as memory
     from ledger.entry e join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
     where e.chain_id = %(chain)s and e.seq between %(first)s and %(last)s
 ) entries
