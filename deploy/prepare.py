@@ -12,6 +12,7 @@ from precedent.cli.session import prepare_database
 from precedent.clock import SystemClock, to_instant
 from precedent.db.embedded import database_url
 from precedent.ledger.keyring import load_keyring
+from precedent.ledger.signer import KEY_NAME, load_seed
 from precedent.settings import load_settings
 
 
@@ -20,11 +21,15 @@ def main(arguments: list[str]) -> None:
     prepare_database(database_url(settings))
     print("the database is ready")
     if "--create-keys" in arguments:
-        if any(settings.keys_path.glob("*.key")):
-            print(f"{settings.keys_path} holds keys already: none was made")
-        else:
+        is_new = not any(settings.keys_path.glob("*.key"))
+        if is_new:
             load_keyring(settings.keys_path, to_instant(SystemClock().now_us())[:7], create=True)
+        # Apart: an installation from before there were checkpoints has keys, but none to sign with.
+        if is_new or not (settings.keys_path / KEY_NAME).exists():
+            load_seed(settings.keys_path, None, create=True)
             print(f"made keys in {settings.keys_path}: back them up, apart from the database")
+        else:
+            print(f"{settings.keys_path} holds keys already: none was made")
 
 
 if __name__ == "__main__":

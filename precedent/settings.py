@@ -45,7 +45,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("PRECEDENT_INTERNAL_JOB_TOKEN", "INTERNAL_JOB_TOKEN"),
         description="x-internal-token of POST /jobs/…; empty: made at first start, in home/internal-token (development only)",
     )
-    keys_dir: Path | None = Field(None, description="folder of epoch and lookup keys, mode 700, outside the database; empty: home/keys")
+    keys_dir: Path | None = Field(
+        None, description="folder of epoch, lookup and signer keys, mode 700, outside the database; empty: home/keys"
+    )
+    signer_key: SecretStr | None = Field(
+        None, description="Ed25519 key that signs checkpoints, 64 hex digits; empty: signer.key among the keys"
+    )
+    anchor_dir: Path | None = Field(None, description="folder outside the database that keeps the newest checkpoint; empty: home/anchor")
 
     openai_api_key: SecretStr | None = Field(
         None, validation_alias=AliasChoices("PRECEDENT_OPENAI_API_KEY", "OPENAI_API_KEY"), description="turns model advice on"
@@ -73,6 +79,8 @@ class Settings(BaseSettings):
         "openai_api_key",
         "slack_bot_token",
         "keys_dir",
+        "signer_key",
+        "anchor_dir",
         "dagster_url",
         "openai_base_url",
         mode="before",
@@ -113,6 +121,16 @@ class Settings(BaseSettings):
     def keys_path(self) -> Path:
         """Folder of the keys, absolute."""
         return (self.keys_dir or self.home_dir / "keys").expanduser().resolve()
+
+    @cached_property
+    def anchor_path(self) -> Path:
+        """Folder of the anchored checkpoints, absolute."""
+        return (self.anchor_dir or self.home_dir / "anchor").expanduser().resolve()
+
+    @cached_property
+    def signer_path(self) -> Path:
+        """Folder in which the signer remembers; not that of the keys, which may be mounted read-only."""
+        return self.home_dir / "signer"
 
     @property
     def api_url(self) -> str:

@@ -7,9 +7,7 @@ database must never travel with them.
 from __future__ import annotations
 
 import hmac
-import os
 import re
-import secrets
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +19,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 
 from precedent.errors import LedgerBroken, SettingsInvalid
 from precedent.ledger.entry import Section
+from precedent.ledger.key_files import create_key, read_key
 
 EPOCH_NAME = re.compile(r"epoch-\d{4}-\d{2}\.key")
 
@@ -67,13 +66,13 @@ def load_keyring(folder: Path, month: str, *, create: bool) -> Keyring:
     """
     if create:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create_key(folder / "root.key")
+        create_key(folder / "root.key")
         if not _epoch_files(folder):
-            _create_key(folder / f"epoch-{month}.key")
+            create_key(folder / f"epoch-{month}.key")
     epochs = _epoch_files(folder)
     if not epochs or not (folder / "root.key").exists():
         raise SettingsInvalid(f"couldn't find the keys in {folder}: root.key and epoch-YYYY-MM.key are needed")
-    return Keyring(_read_key(folder / "root.key"), {path.stem: _read_key(path) for path in epochs})
+    return Keyring(read_key(folder / "root.key"), {path.stem: read_key(path) for path in epochs})
 
 
 def seal(data_key: bytes, entry_id: UUID, plain: bytes, nonce: bytes) -> bytes:
@@ -107,34 +106,3 @@ def _bound_to(entry_id: UUID) -> bytes:
 
 def _epoch_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("epoch-*.key") if EPOCH_NAME.fullmatch(path.name))
-
-
-def _create_key(path: Path) -> None:
-    """Make a key unless it exists. Written aside and linked: whoever looks sees all of it or nothing, and the first wins."""
-    if path.exists():
-        return
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(aside, path)
-        except FileExistsError:
-            return
-    finally:
-        aside.unlink()
-
-
-def _read_key(path: Path) -> bytes:
-    if path.stat().st_mode & 0o077:
-        raise SettingsInvalid(f"couldn't use {path}: others may read it (chmod 600)")
-    try:
-        key = bytes.fromhex(path.read_text().strip())
-    except ValueError as error:
-        raise SettingsInvalid(f"couldn't use {path}: not hexadecimal") from error
-    if len(key) != 32:
-        raise SettingsInvalid(f"couldn't use {path}: {len(key)} bytes instead of 32")
-    return key
