@@ -16,7 +16,7 @@ from uuid import UUID
 
 from precedent.authority import Authority, AuthoritySource
 from precedent.clock import Clock, to_instant
-from precedent.errors import Fault, FieldInvalid, HeadMoved, LedgerBroken
+from precedent.errors import Fault, FieldInvalid, HeadMoved, InputRefused, LedgerBroken, NotFound
 from precedent.guard.idempotency import Claim
 from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, Stale, SubjectMoved, draft_entry
 from precedent.ledger.store import Entries, StoredEntry
@@ -101,16 +101,22 @@ class Decider:
         QueueFull and DatabaseUnavailable with nothing recorded.
         """
         for _ in range(MAX_TRIES):
-            prepared = await self._prepare(question, call)
+            try:
+                prepared = await self._prepare(question, call)
+            except (InputRefused, NotFound):
+                # It breaks today's policies; under those of its first time it may have been decided.
+                first = await self._entries.find_claimed(call.claim.claim) if call.claim else None
+                if first is None:
+                    raise
+                return await self._replayed(first, call)
             answer = await self._writer.append(prepared.draft)
             match answer:
                 case Appended():
                     if prepared.subject is not None:
                         self._subjects.recorded(prepared.subject)
                     return Decision(answer, *prepared.decision)
-                case Claimed() if call.claim is not None:
-                    call.claim.require_same_body(answer)
-                    return await self._replayed(answer)
+                case Claimed():
+                    return await self._replayed(answer, call)
                 case SubjectMoved() if prepared.subject is not None:
                     self._subjects.forget(prepared.subject)
                 case Stale():
@@ -170,7 +176,10 @@ class Decider:
             return await self._subjects.resolve(*typed.pseudonym)
         return self._subjects.own(entry_id) if typed.personal else None
 
-    async def _replayed(self, claimed: Claimed) -> Decision:
+    async def _replayed(self, claimed: Claimed, call: Call) -> Decision:
+        if call.claim is None:
+            raise LedgerBroken(f"an entry that claims nothing was answered with {claimed}")
+        call.claim.require_same_body(claimed)
         entry = await self._entries.find(claimed.entry_id)
         if entry is None:
             raise LedgerBroken(f"an idempotency key names {claimed.entry_id}, which no entry has")

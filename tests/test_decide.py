@@ -17,7 +17,7 @@ from precedent.guard.idempotency import Claim
 from precedent.ledger.entry import Answer, Draft
 from precedent.ledger.writer import Writer
 from precedent.policy.evaluate import Control, Moment, evaluate
-from precedent.policy.registry import publish, withdraw
+from precedent.policy.registry import activate, publish, withdraw
 from precedent.settings import project_root
 
 
@@ -151,6 +151,22 @@ def test_a_key_gives_the_first_decision_again_or_refuses_another_body(installati
     with pytest.raises(IdempotencyKeyReused):
         decide(installation, question(), claim=replace(claim, fingerprint=os.urandom(32)))
     assert size_of(installation.database_url) == before
+
+
+def test_a_key_gives_the_first_decision_again_under_policies_that_would_refuse_it(installation: Installation) -> None:
+    url, settings = installation.database_url, installation.settings
+    claim, other = Claim(os.urandom(32), os.urandom(32)), Claim(os.urandom(32), os.urandom(32))
+    (first,) = decide(installation, question(), claim=claim)
+    text = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text().replace("version: 1.0.0", "version: 1.0.1")
+    publish(url, settings, text.replace("values: [A, B, C]", "values: [B, C]"), "file", "tests")
+    for change, error in ((activate, FactsInvalid), (withdraw, NodeNotFound)):
+        change(url, settings, "finance-constitution@1.0.1", "tests")
+        (again,) = decide(installation, question(), claim=claim)
+        assert (again.is_replay, again.place, again.core) == (True, first.place, first.core)
+        with pytest.raises(error):
+            decide(installation, question(), claim=other)
+        with pytest.raises(IdempotencyKeyReused):
+            decide(installation, question(), claim=replace(claim, fingerprint=os.urandom(32)))
 
 
 def test_a_published_version_decides_nothing_and_a_withdrawn_one_no_more(installation: Installation) -> None:

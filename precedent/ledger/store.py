@@ -11,7 +11,7 @@ import psycopg
 from precedent.db.reads import Reads, SharedLookup
 from precedent.errors import SettingsInvalid
 from precedent.ledger.canonical import parse_strict
-from precedent.ledger.entry import Appended, Section
+from precedent.ledger.entry import Appended, Claimed, Section
 
 CHAIN = "select id from ledger.chain where name = %s"
 
@@ -27,6 +27,8 @@ select p.stored[1], k.epoch_key, k.wrapped
 from ledger.section p join ledger.subject_key k on k.chain_id = p.chain_id and k.subject_id = %s
 where p.chain_id = %s and p.seq = %s and p.is_personal
 """
+
+CLAIMED = "select entry_id, fingerprint from precedent.idempotency where chain_id = %s and claim = %s"
 
 REVISIONS = """
 select o.seq, o.revision from unnest(%s::int8[]) s (seq)
@@ -77,6 +79,14 @@ class Entries:
     async def find(self, entry_id: UUID) -> StoredEntry | None:
         """Raises: DatabaseUnavailable."""
         return await self._lookup.get(entry_id)
+
+    async def find_claimed(self, claim: bytes) -> Claimed | None:
+        """What an idempotency key stands for; None where nothing that was recorded has claimed it.
+
+        Raises: DatabaseUnavailable.
+        """
+        row = await self._reads.fetch_one(CLAIMED, (self._chain_id, claim))
+        return Claimed(*row) if row else None
 
     async def revision_at(self, seq: int) -> int | None:
         """Which revision the outcome at `seq` is.
