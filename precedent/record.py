@@ -92,7 +92,7 @@ class Recorder:
             if isinstance(answer, SubjectMoved) and subject is not None:
                 self._subjects.forget(subject)
                 continue
-            if subject is not None:
+            if subject is not None and isinstance(answer, Appended):
                 self._subjects.recorded(subject)
             return await self._recorded(answer, core, {} if subject else payload, call)
         raise HeadMoved(f"the event's subject was made anew {MAX_TRIES} times meanwhile")

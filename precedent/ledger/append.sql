@@ -91,7 +91,7 @@ begin
 
     -- 1. Commitments, from the very bytes that are stored, and what the projections will read of them. Before the lock, so that
     --    processes do this side by side: it is half of the work.
-    select count(*) filter (where octet_length(x.salt) <> 32 or x.sid not between 1 and 5 or x.o not between 1 and v_count or x.bytes is null)
+    select count(*) filter (where octet_length(x.salt) is distinct from 32 or x.sid not between 1 and 5 or x.o not between 1 and v_count or x.bytes is null)
     into v_bad
     from unnest(p_section_of, p_section_ids, p_salts, p_stored) x (o, sid, salt, bytes);
     if v_bad <> 0 then
@@ -133,45 +133,50 @@ begin
     end if;
 
     -- 3. A retry after a lost answer finds what the first try committed; the same id with other bytes is a fault of the caller.
-    for v_row in
-        select i.o, e.seq, e.envelope, e.leaf, e.commits
-        from unnest(p_entry_ids) with ordinality i (id, o)
-        cross join lateral (select * from ledger.entry e where e.chain_id = p_chain and e.entry_id = i.id offset 0) e
-    loop
-        if v_row.commits <> v_commits[v_row.o] then
-            raise exception 'couldn''t append: entry % exists with other bytes', p_entry_ids[v_row.o] using errcode = 'PL005';
-        end if;
-        v_status[v_row.o] := 'appended';
-        ord := v_row.o; status := 'appended'; entry_id := p_entry_ids[v_row.o];
-        seq := v_row.seq; envelope := v_row.envelope; leaf := v_row.leaf; fingerprint := null;
-        return next;
-    end loop;
+    --    Asked before looped over, here and below: opening a loop costs four times the question, and the answer is mostly no.
+    if exists (
+        select 1 from unnest(p_entry_ids) i (id)
+        cross join lateral (select 1 from ledger.entry e where e.chain_id = p_chain and e.entry_id = i.id offset 0) e
+    ) then
+        for v_row in
+            select i.o, e.seq, e.envelope, e.leaf, e.commits
+            from unnest(p_entry_ids) with ordinality i (id, o)
+            cross join lateral (select * from ledger.entry e where e.chain_id = p_chain and e.entry_id = i.id offset 0) e
+        loop
+            if v_row.commits <> v_commits[v_row.o] then
+                raise exception 'couldn''t append: entry % exists with other bytes', p_entry_ids[v_row.o] using errcode = 'PL005';
+            end if;
+            v_status[v_row.o] := 'appended';
+            ord := v_row.o; status := 'appended'; entry_id := p_entry_ids[v_row.o];
+            seq := v_row.seq; envelope := v_row.envelope; leaf := v_row.leaf; fingerprint := null;
+            return next;
+        end loop;
+    end if;
 
     -- 4. What was decided under flags or policies that changed meanwhile goes back to be decided again.
     select c.epoch into v_epoch from precedent.control_epoch c where c.chain_id = p_chain;
     v_epoch := coalesce(v_epoch, 0);
-    for v_row in select i.o from unnest(p_epochs) with ordinality i (epoch, o) where i.epoch <> v_epoch loop
-        if v_status[v_row.o] is null then
-            v_status[v_row.o] := 'stale';
-            ord := v_row.o; status := 'stale'; entry_id := null; seq := null; envelope := null; leaf := null; fingerprint := null;
-            return next;
-        end if;
-    end loop;
+    if exists (select 1 from unnest(p_epochs) i (epoch) where i.epoch <> v_epoch) then
+        for v_row in select i.o from unnest(p_epochs) with ordinality i (epoch, o) where i.epoch <> v_epoch loop
+            if v_status[v_row.o] is null then
+                v_status[v_row.o] := 'stale';
+                ord := v_row.o; status := 'stale'; entry_id := null; seq := null; envelope := null; leaf := null; fingerprint := null;
+                return next;
+            end if;
+        end loop;
+    end if;
 
     -- 5. New subjects. Whoever comes second for one pseudonym encrypted under a key that nobody will keep: it starts over.
     if array_length(p_key_of, 1) is not null then
-        insert into precedent.subjects (chain_id, lookup_hash, subject_id)
-        select p_chain, k.hash, k.subject from unnest(p_subject_ids, p_lookup_hashes) k (subject, hash) on conflict do nothing;
-        insert into ledger.subject_key (chain_id, subject_id, epoch_key, wrapped)
-        select p_chain, k.subject, k.epoch_key, k.wrapped
-        from unnest(p_subject_ids, p_lookup_hashes, p_epoch_keys, p_wrapped) k (subject, hash, epoch_key, wrapped)
-        cross join lateral (select * from precedent.subjects s where s.chain_id = p_chain and s.lookup_hash = k.hash offset 0) s
-        where s.subject_id = k.subject
-        on conflict do nothing;
         for v_row in
-            select k.o from unnest(p_key_of, p_subject_ids, p_lookup_hashes) k (o, subject, hash)
-            cross join lateral (select * from precedent.subjects s where s.chain_id = p_chain and s.lookup_hash = k.hash offset 0) s
-            where s.subject_id <> k.subject
+            select k.o
+            from (
+                select k.o, k.subject, k.hash, first_value(k.subject) over (partition by k.hash order by k.o) as first_subject
+                from unnest(p_key_of, p_subject_ids, p_lookup_hashes) k (o, subject, hash)
+                where v_status[k.o] is null
+            ) k
+            left join lateral (select * from precedent.subjects s where s.chain_id = p_chain and s.lookup_hash = k.hash offset 0) s on true
+            where coalesce(s.subject_id, k.first_subject) <> k.subject
         loop
             if v_status[v_row.o] is null then
                 v_status[v_row.o] := 'subject_moved';
@@ -229,7 +234,17 @@ begin
         return;
     end if;
 
-    -- 8. Write: entries, sections, projections, counters, outbox. If we crash anywhere here, all of it is gone.
+    -- 8. Write: keys, entries, sections, projections, counters, outbox. If we crash anywhere here, all of it is gone. Keys come
+    --    only now, so that no subject is made for an entry that was not written.
+    if array_length(p_key_of, 1) is not null then
+        insert into precedent.subjects (chain_id, lookup_hash, subject_id)
+        select p_chain, k.hash, k.subject from unnest(p_key_of, p_subject_ids, p_lookup_hashes) k (o, subject, hash)
+        where v_seq_of[k.o] is not null on conflict do nothing;
+        insert into ledger.subject_key (chain_id, subject_id, epoch_key, wrapped)
+        select p_chain, k.subject, k.epoch_key, k.wrapped
+        from unnest(p_key_of, p_subject_ids, p_epoch_keys, p_wrapped) k (o, subject, epoch_key, wrapped)
+        where v_seq_of[k.o] is not null on conflict do nothing;
+    end if;
     insert into ledger.entry (chain_id, seq, entry_id, envelope, leaf, commits)
     select p_chain, w.seq, w.id, w.envelope, w.leaf, w.commits
     from unnest(w_seq, w_id, w_envelope, w_leaf, w_commits) w (seq, id, envelope, leaf, commits);

@@ -159,22 +159,24 @@ begin
         where p_live
         order by m.seq;
     end if;
-    for v_row in
-        select b.seq, ledger.instant(b.at) as at, b.id, b.kind, b.core, b.facts
-        from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
-        where b.kind in (4, 5, 6) order by b.seq
-    loop
-        case v_row.kind
-        when 4 then
-            perform precedent.project_outcome(p_chain, v_row.seq, v_row.at, v_row.id, v_row.core, v_row.facts);
-        when 5 then
-            perform precedent.project_policy(p_chain, v_row.seq, v_row.at, v_row.id, v_row.core, v_row.facts);
-            v_epoch := v_row.seq + 1;
-        when 6 then
-            perform precedent.project_flag(p_chain, v_row.at, v_row.core);
-            v_epoch := v_row.seq + 1;
-        end case;
-    end loop;
+    if p_kinds && array[4, 5, 6]::smallint[] then
+        for v_row in
+            select b.seq, ledger.instant(b.at) as at, b.id, b.kind, b.core, b.facts
+            from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
+            where b.kind in (4, 5, 6) order by b.seq
+        loop
+            case v_row.kind
+            when 4 then
+                perform precedent.project_outcome(p_chain, v_row.seq, v_row.at, v_row.id, v_row.core, v_row.facts);
+            when 5 then
+                perform precedent.project_policy(p_chain, v_row.seq, v_row.at, v_row.id, v_row.core, v_row.facts);
+                v_epoch := v_row.seq + 1;
+            when 6 then
+                perform precedent.project_flag(p_chain, v_row.at, v_row.core);
+                v_epoch := v_row.seq + 1;
+            end case;
+        end loop;
+    end if;
     if v_epoch is not null then
         insert into precedent.control_epoch (chain_id, epoch) values (p_chain, v_epoch)
         on conflict (chain_id) do update set epoch = excluded.epoch;
