@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,8 +12,8 @@ import psycopg
 
 from precedent.clock import Clock, SystemClock
 from precedent.db.engine import API, connect
-from precedent.errors import Conflict, LedgerBroken, PolicyInvalid, PolicyNotFound, PolicyVersionExists
-from precedent.ledger.entry import Appended, Draft, Kind, Section, draft_entry
+from precedent.errors import Conflict, HeadMoved, LedgerBroken, PolicyInvalid, PolicyNotFound, PolicyVersionExists
+from precedent.ledger.entry import Appended, Draft, Kind, Section, Stale, draft_entry
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
 from precedent.policy import store
@@ -21,6 +21,9 @@ from precedent.policy.compile import compile_policy
 from precedent.policy.document import Document, load_document
 from precedent.policy.lint import lint
 from precedent.settings import Settings
+
+# Policies and flags change by a person's hand: to lose this race so often, something else is wrong.
+MAX_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +56,29 @@ def publish(url: str, settings: Settings, text: str, file: str, principal: str) 
     Raises: PolicyInvalid; PolicyVersionExists where the version was published with another content; DatabaseUnavailable.
     """
     document = validate(text, file)
-    with connect(url, API) as connection:
-        chain_id = chain_id_of(connection, settings.chain)
+
+    def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
         known = _version(connection, chain_id, document.name, document.version)
-        if known is not None and known[1] != document.digest_hex:
-            raise PolicyVersionExists(f"{document.ref} is published with another content: a changed rule is a new version")
         if known is None:
-            _append(connection, chain_id, _publish_draft(SystemClock(), document, principal))
-    return Published(document.ref, document.node, tuple(document.actions), document.digest_hex, known is None)
+            return _publish_draft(SystemClock(), document, principal)
+        if known[1] != document.digest_hex:
+            raise PolicyVersionExists(f"{document.ref} is published with another content: a changed rule is a new version")
+        return None
+
+    is_new = _append(url, settings, next_draft) is not None
+    return Published(document.ref, document.node, tuple(document.actions), document.digest_hex, is_new)
 
 
 def activate(url: str, settings: Settings, ref: str, principal: str) -> None:
     """Make a published version the one that its name means; nothing where it already is.
 
-    Raises: PolicyNotFound; Conflict where it was withdrawn, or another policy decides one of its actions.
+    Raises: PolicyNotFound; Conflict where it was withdrawn, or another policy decides one of its actions; DatabaseUnavailable.
     """
-    with connect(url, API) as connection:
-        chain_id = chain_id_of(connection, settings.chain)
+
+    def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
         name, version, (status, _, node, source) = _require_version(connection, chain_id, ref)
         if status == "active":
-            return
+            return None
         if status == "withdrawn":
             raise Conflict(f"{ref} was withdrawn: publish a new version")
         actions = set(load_document(source, ref).actions)
@@ -80,19 +86,22 @@ def activate(url: str, settings: Settings, ref: str, principal: str) -> None:
             shared = actions & set(load_document(other_source, other_name).actions)
             if shared:
                 raise Conflict(f"{other_name}@{other_version} decides {', '.join(sorted(shared))} already: two policies for one action")
-        _append(connection, chain_id, _step_draft(SystemClock(), "activate", name, version, node, principal))
+        return _step_draft(SystemClock(), "activate", name, version, node, principal)
+
+    _append(url, settings, next_draft)
 
 
 def withdraw(url: str, settings: Settings, ref: str, principal: str) -> None:
     """Take a version out of use for good: it decides nothing any more, and no pin reaches it.
 
-    Raises: PolicyNotFound.
+    Raises: PolicyNotFound, DatabaseUnavailable.
     """
-    with connect(url, API) as connection:
-        chain_id = chain_id_of(connection, settings.chain)
+
+    def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
         name, version, (status, _, node, _) = _require_version(connection, chain_id, ref)
-        if status != "withdrawn":
-            _append(connection, chain_id, _step_draft(SystemClock(), "withdraw", name, version, node, principal))
+        return None if status == "withdrawn" else _step_draft(SystemClock(), "withdraw", name, version, node, principal)
+
+    _append(url, settings, next_draft)
 
 
 def publish_folder(url: str, settings: Settings, folder: Path, principal: str, activate: bool = True) -> list[Published]:
@@ -157,10 +166,24 @@ def _step(op: str, name: str, version: str, node: str, principal: str) -> dict[s
     return {"op": op, "name": name, "version": version, "node": node, "principal": principal}
 
 
-def _append(connection: psycopg.Connection, chain_id: UUID, draft: Draft) -> None:
-    try:
-        (answer,) = append(connection, chain_id, [draft])
-    except psycopg.errors.UniqueViolation as error:
-        raise PolicyVersionExists("the version was published by someone else at the same moment") from error
-    if not isinstance(answer, Appended):
-        raise LedgerBroken(f"a policy entry was answered with {answer}")
+def _append(url: str, settings: Settings, next_draft: Callable[[psycopg.Connection, UUID], Draft | None]) -> Appended | None:
+    """Append what `next_draft` finds to do; None where that is nothing.
+
+    The epoch is read before all that `next_draft` reads: where it still holds at the append, nothing of that has changed, and
+    where it does not, everything is looked at again.
+
+    Raises: what `next_draft` does; HeadMoved, DatabaseUnavailable.
+    """
+    for _ in range(MAX_TRIES):
+        with connect(url, API) as connection:
+            chain_id = chain_id_of(connection, settings.chain)
+            row = connection.execute(store.EPOCH, (chain_id,)).fetchone()
+            draft = next_draft(connection, chain_id)
+            if draft is None:
+                return None
+            (answer,) = append(connection, chain_id, [replace(draft, epoch=row[0] if row else 0)])
+        if isinstance(answer, Appended):
+            return answer
+        if not isinstance(answer, Stale):
+            raise LedgerBroken(f"a policy entry was answered with {answer}")
+    raise HeadMoved(f"flags or policies changed {MAX_TRIES} times meanwhile")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+EPOCH = "select epoch from precedent.control_epoch where chain_id = %s"
+
 VERSION = "select status, digest, node, source from precedent.policy_versions where chain_id = %s and name = %s and version = %s"
 
 ACTIVE_ELSEWHERE = """
@@ -18,9 +20,9 @@ from precedent.policy_versions where chain_id = %s order by name, created_at des
 AUTHORITY = """
 select
     coalesce((select epoch from precedent.control_epoch where chain_id = %(chain)s), 0),
-    (select coalesce(jsonb_agg(jsonb_build_array(name, version, status, digest, source)), '[]')
+    (select coalesce(jsonb_agg(jsonb_build_array(name, version, status, digest, source) order by seq), '[]')
      from precedent.policy_versions where chain_id = %(chain)s and status <> 'published'),
-    (select coalesce(jsonb_agg(jsonb_build_array(node, action, enabled, max_level)), '[]')
+    (select coalesce(jsonb_agg(jsonb_build_array(node, action, enabled, max_level) order by node, action), '[]')
      from precedent.node_flags where chain_id = %(chain)s)
 """
 

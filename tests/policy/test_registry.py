@@ -1,13 +1,22 @@
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 import pytest
+import sample_entries as sample
 from deciding import size_of
 
 from precedent.errors import Conflict, PolicyInvalid, PolicyNotFound, PolicyVersionExists
+from precedent.ledger.entry import Draft
+from precedent.ledger.store import chain_id_of
+from precedent.ledger.verify import verify_database
+from precedent.ledger.writer import append
 from precedent.policy.registry import activate, publish, publish_folder, validate, withdraw
 from precedent.settings import Settings, project_root
 
+T = TypeVar("T")
 FINANCE = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text()
 REF = "finance-constitution@1.0.0"
 
@@ -16,6 +25,20 @@ def states(url: str) -> dict[str, str]:
     with psycopg.connect(url) as connection:
         rows = connection.execute("select name || '@' || version, status from precedent.policy_versions").fetchall()
     return dict(rows)
+
+
+def while_waiting_to_append(url: str, step: Callable[[], T], draft: Draft) -> Future[T]:
+    """What `step` comes to where `draft` is recorded after everything was checked and before it appends."""
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(url) as first, psycopg.connect(url, autocommit=True) as watch:
+        chain_id = chain_id_of(first, "main")
+        first.execute("select 1 from ledger.chain for update")
+        outcome = pool.submit(step)
+        waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        while not outcome.done() and not watch.execute(waiting).fetchall():
+            pass
+        append(first, chain_id, [draft])
+        first.commit()
+    return outcome
 
 
 def test_the_same_bytes_are_published_once(database_url: str, settings: Settings) -> None:
@@ -109,3 +132,40 @@ def test_a_folder_can_be_published_without_activating(database_url: str, setting
     (tmp_path / "_schemas" / "none.yaml").write_text("not a policy")
     (one,) = publish_folder(database_url, settings, tmp_path, "somebody", activate=False)
     assert states(database_url) == {one.ref: "published"}
+
+
+def test_what_is_withdrawn_meanwhile_is_not_activated(database_url: str, settings: Settings) -> None:
+    publish(database_url, settings, FINANCE, "f", "somebody")
+    outcome = while_waiting_to_append(
+        database_url, lambda: activate(database_url, settings, REF, "somebody"), sample.policy("withdraw", "1.0.0")
+    )
+    assert isinstance(outcome.exception(), Conflict)
+    assert states(database_url) == {REF: "withdrawn"}
+    assert verify_database(database_url, processes=1).is_intact
+
+
+def test_of_two_policies_for_one_action_activated_at_once_one_is(database_url: str, settings: Settings) -> None:
+    for text in (FINANCE, FINANCE.replace("policy: finance-constitution", "policy: finance-other")):
+        publish(database_url, settings, text, "f", "somebody")
+    outcome = while_waiting_to_append(
+        database_url, lambda: activate(database_url, settings, REF, "somebody"), sample.policy("activate", "1.0.0", "finance-other")
+    )
+    assert isinstance(outcome.exception(), Conflict)
+    assert states(database_url) == {REF: "published", "finance-other@1.0.0": "active"}
+
+
+def test_what_changes_something_else_meanwhile_only_costs_another_look(database_url: str, settings: Settings) -> None:
+    publish(database_url, settings, FINANCE, "f", "somebody")
+    outcome = while_waiting_to_append(
+        database_url, lambda: activate(database_url, settings, REF, "somebody"), sample.flag("credit", "extend_credit")
+    )
+    assert outcome.exception() is None
+    assert states(database_url) == {REF: "active"}
+
+
+def test_a_version_published_twice_at_once_is_held_to_the_first_content(database_url: str, settings: Settings) -> None:
+    outcome = while_waiting_to_append(
+        database_url, lambda: publish(database_url, settings, FINANCE, "f", "somebody"), sample.policy("publish", "1.0.0")
+    )
+    assert isinstance(outcome.exception(), PolicyVersionExists)
+    assert size_of(database_url) == 1
