@@ -94,7 +94,9 @@ class _Contract:
             guards=guards,
             bands=bands,
             otherwise=self.rule("otherwise", body["otherwise"], (*path, "otherwise")),
-            outcome=MappingProxyType({key: self.fact(key, held, (*path, "outcome", key)) for key, held in body.get("outcome", {}).items()}),
+            outcome=MappingProxyType(
+                {key: self.metric(key, held, (*path, "outcome", key)) for key, held in body.get("outcome", {}).items()}
+            ),
             reward=self.reward(body.get("reward")),
         )
 
@@ -111,6 +113,10 @@ class _Contract:
                 self.note(path, "MISSING_KEY", f"a fact of type {needed} needs {key}")
         if (body.get("entity") or personal == "pseudonym") and kind != "string":
             self.note(path, "BAD_VALUE", "an entity or a pseudonym is a string")
+        if personal == "personal" and body.get("entity"):
+            self.note(
+                (*path, "personal"), "BAD_VALUE", "an entity's id stands in the record in clear: for a person it is personal: pseudonym"
+            )
         if personal == "pseudonym" and not body.get("entity"):
             self.note(path, "MISSING_KEY", "a pseudonym needs entity: it finds that entity's features")
         fact = Fact(
@@ -129,6 +135,13 @@ class _Contract:
         if "default" in body and not fact.optional:
             self.note((*path, "default"), "BAD_VALUE", "only an optional fact has a default")
         return replace(fact, default=self.typed(fact, body, "default", path))
+
+    def metric(self, name: str, body: dict[str, Any], path: Path) -> Fact:
+        """A fact of the outcome. An outcome has no personal section: what it says is stored in clear."""
+        for key in ("personal", "entity"):
+            if body.get(key):
+                self.note((*path, key), "BAD_VALUE", f"an outcome is stored in clear and finds nobody: a metric has no {key}")
+        return self.fact(name, body, path)
 
     def typed(self, fact: Fact, body: dict[str, Any], key: str, path: Path) -> int | bool | str | None:
         if key not in body or (fact.type == "money" and not fact.currency):

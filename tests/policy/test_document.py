@@ -58,6 +58,12 @@ BAD: dict[str, tuple[str, str, int, int]] = {
     "a reason that says nothing": (finance_with(("reason: BELOW_COST", "reason: INTERNAL_POLICY")), "BANNED_REASON", 23, 17),
     "a denial that asks a person": (finance_with(("verdict: deny", "verdict: deny\n        to: CFO")), "BAD_VALUE", 23, 13),
     "a misspelt fact": (guard("facts.requested_discout_pct > 1"), "UNKNOWN_NAME", 21, 16),
+    "a personal entity": (finance_with(("personal: pseudonym", "personal: true")), "BAD_VALUE", 15, 74),
+    "a personal metric": (finance_with(("{type: bool}", "{type: bool, personal: true}")), "BAD_VALUE", 56, 50),
+    "a metric that finds an entity": (
+        finance_with(("{type: bool}", "{type: bool}\n      who: {type: string, entity: customer, personal: pseudonym}")),
+        "BAD_VALUE", 57, 35,
+    ),
     "a personal fact in a rule": (guard("facts.base_margin_pct > 1 && facts.note == 'x'"), "PERSONAL_IN_RULE", 21, 45),
     "a pseudonym in a rule": (guard("facts.customer_id == 'x'"), "PERSONAL_IN_RULE", 21, 16),
     "a personal fact in a text": (
