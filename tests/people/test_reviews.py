@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,6 +42,10 @@ def plant(database_url: str, chain_id: UUID, due_hours: list[int | None], status
                 (chain_id, decision_id, status, due_at, NOON),
             )
     return ids
+
+
+def cursor(due: str) -> str:
+    return urlsafe_b64encode(f"{due} {uuid.UUID(int=1)}".encode()).decode().rstrip("=")
 
 
 def test_an_escalated_decision_stands_in_the_queue(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
@@ -98,6 +103,11 @@ def test_another_chains_queue_is_not_seen(database_url: str, connection: psycopg
         ("open", 10, "aGVsbG8", "/after"),
         ("open", 10, "ünï", "/after"),
         ("open", 10, "MjAyNi0xMS0yMiBub3QtYS11dWlk", "/after"),
+        ("open", 10, cursor("2026-W01-1T00:00:00Z"), "/after"),
+        ("open", 10, cursor("2026-11-22T12:00:00.1234567Z"), "/after"),
+        ("open", 10, cursor("2026-11-22T12:00:00"), "/after"),
+        ("open", 10, cursor("0001-01-01T00:00:00+23:59"), "/after"),
+        ("open", 10, cursor("9999-12-31T23:59:59-23:59"), "/after"),
     ],
 )
 def test_a_bad_question_is_refused_with_its_place(
