@@ -11,6 +11,7 @@ from precedent.authority import AuthoritySource
 from precedent.clock import Clock, to_instant
 from precedent.decide import Call
 from precedent.errors import DecisionNotFound, Fault, FieldInvalid, HeadMoved, LedgerBroken
+from precedent.learning.reward import reward_of
 from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Kind, Section, SubjectMoved, draft_entry
 from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
@@ -140,7 +141,9 @@ class Recorder:
             policy = (await self._authority.reload()).policies[derivation["policy"]]
         action = decision.core["action"]
         metrics = type_metrics(policy.document.actions[action], observation.metrics, f"{observation.pointer}/metrics")
-        reward_ppm = policy.reward_ppm(action, metrics, result["band_numbers"])
+        # Nothing came of a permission where a guard, `otherwise` or a person decided.
+        band_numbers = result["band_numbers"] if result["verdict"] == "approve" else None
+        reward_ppm = reward_of(policy, action, metrics, band_numbers)
         imported = decision.core["call"]["as_of"] is not None or observation.as_of_us is not None
         core = {
             "decision_id": str(observation.decision_id),

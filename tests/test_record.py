@@ -9,6 +9,7 @@ import pytest
 from deciding import call, core_of, question, size_of
 from running_api import Installation
 
+from precedent.decide import Question
 from precedent.errors import DecisionNotFound, FactsInvalid, FieldInvalid, PrecedentError, ScopeMissing
 from precedent.record import Happening, Observation, Recorded
 
@@ -81,6 +82,28 @@ def test_the_reward_follows_from_policy_and_band(
     (outcome,) = observe(installation, metrics, discount=discount)
     assert (outcome.core["reward_ppm"], outcome.core["counted"]) == (reward_ppm, counted)
     assert outcome.core["experiment"] == "finance/approve_discount"
+
+
+@pytest.mark.parametrize(
+    ("amount", "verdict", "reward_ppm", "counted"),
+    [(4000, "approve", 1_000_000, True), (60000, "escalate", None, False), (90000, "deny", None, False)],
+)
+def test_where_no_band_decided_there_is_no_reward(
+    installation: Installation, amount: int, verdict: str, reward_ppm: int | None, counted: bool
+) -> None:
+    """The reward of this policy reads no number of a band: it could be computed, and would mean nothing."""
+    facts = {"amount_requested": amount}
+
+    async def run() -> tuple[str, Recorded]:
+        async with core_of(installation) as core:
+            decision = await core.decider.decide(Question("credit", None, facts), call())
+            observation = Observation(decision.place.entry_id, {"outcome": "approved"})
+            outcome = await core.recorder.record_outcome(observation, call(), lambda node: None)
+            return decision.core["result"]["verdict"], outcome
+
+    found, outcome = asyncio.run(run())
+    assert found == verdict
+    assert (outcome.core["reward_ppm"], outcome.core["counted"]) == (reward_ppm, counted)
 
 
 def refused_by(error: type[PrecedentError]) -> Callable[[str], None]:
