@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -14,6 +13,7 @@ from api.models import RunAnswer
 from api.pipeline import Pipeline, Run
 from api.requests import field_invalid, require_internal
 from api.services import services_of
+from precedent.clock import EPOCH
 
 router = APIRouter(tags=["Jobs"], prefix="/jobs")
 
@@ -29,11 +29,12 @@ async def run_job(
     to: date | None = None,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)] = 0,
 ) -> Response:
-    """Launch a job for one day (yesterday unless `partition` names another) or for the days `from` to `to`, both included, as
-    one run. 202 with the run and its page; with `wait`, 200 once it has ended."""
+    """Launch a job for one day in UTC (yesterday unless `partition` names another) or for the days `from` to `to`, both included,
+    as one run. 202 with the run and its page; with `wait`, 200 once it has ended."""
     services = services_of(request)
     require_internal(request, services)
-    first, last = _days(services.settings.time_zone, partition, from_, to)
+    yesterday = (EPOCH + timedelta(microseconds=services.clock.now_us())).date() - timedelta(days=1)
+    first, last = days_of(partition, from_, to, services.settings.pipeline_start, yesterday)
     pipeline = _pipeline_of(request)
     run = await pipeline.launch(job, first.isoformat(), last.isoformat())
     if wait:
@@ -48,15 +49,19 @@ async def get_run(request: Request, run_id: str) -> Response:
     return json_response(_answer(await _pipeline_of(request).run(run_id)))
 
 
-def _days(time_zone: str, partition: date | None, first: date | None, last: date | None) -> tuple[date, date]:
+def days_of(partition: date | None, first: date | None, last: date | None, earliest: date, latest: date) -> tuple[date, date]:
+    """The days asked for, `latest` unless any is named. Dagster itself takes a day that has no partition, and never starts its run.
+
+    Raises: FieldInvalid.
+    """
     if (first is None) != (last is None) or (partition is not None and first is not None):
         raise field_invalid("/query/from", "name either partition, or both from and to")
-    if first is not None and last is not None:
-        if first > last:
-            raise field_invalid("/query/from", "from lies after to")
-        return first, last
-    day = partition or datetime.now(ZoneInfo(time_zone)).date() - timedelta(days=1)
-    return day, day
+    if first is not None and last is not None and first > last:
+        raise field_invalid("/query/from", "from lies after to")
+    for name, day in (("partition", partition), ("from", first), ("to", last)):
+        if day is not None and not earliest <= day <= latest:
+            raise field_invalid(f"/query/{name}", f"{name} is a day from {earliest} to {latest}, in UTC")
+    return first or partition or latest, last or partition or latest
 
 
 def _pipeline_of(request: Request) -> Pipeline:
