@@ -18,8 +18,8 @@ from precedent.clock import from_instant
 from precedent.decide import Call
 from precedent.errors import Fault, FieldInvalid, TokenUnknown
 from precedent.guard.access import Principal
-from precedent.guard.idempotency import Claim, claim_of
 from precedent.ledger.canonical import parse_strict
+from precedent.ledger.idempotency import Claim, claim_of
 
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 MAX_TEXT_CHARS = 256

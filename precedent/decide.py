@@ -17,8 +17,8 @@ from uuid import UUID
 from precedent.authority import Authority, AuthoritySource
 from precedent.clock import Clock, to_instant
 from precedent.errors import Fault, FieldInvalid, HeadMoved, InputRefused, LedgerBroken, NotFound
-from precedent.guard.idempotency import Claim
 from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, Stale, SubjectMoved, draft_entry
+from precedent.ledger.idempotency import Claim
 from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
 from precedent.ledger.writer import Writer

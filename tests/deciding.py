@@ -16,7 +16,7 @@ from precedent.authority import AuthoritySource
 from precedent.clock import Clock, SystemClock
 from precedent.db.reads import Reads
 from precedent.decide import Call, Decider, Question
-from precedent.guard.idempotency import Claim
+from precedent.ledger.idempotency import Claim
 from precedent.ledger.keyring import load_keyring
 from precedent.ledger.store import Entries, chain_id_of
 from precedent.ledger.subjects import Subjects

@@ -13,8 +13,8 @@ from precedent.clock import from_instant
 from precedent.decide import MAX_TRIES, Decision, Question
 from precedent.errors import ActionNotFound, FactsInvalid, FieldInvalid, HeadMoved, IdempotencyKeyReused, NodeNotFound, PolicyNotFound
 from precedent.guard.flags import set_flag
-from precedent.guard.idempotency import Claim
 from precedent.ledger.entry import Answer, Draft
+from precedent.ledger.idempotency import Claim
 from precedent.ledger.writer import Writer
 from precedent.policy.evaluate import Control, Moment, evaluate
 from precedent.policy.registry import activate, publish, withdraw

@@ -14,8 +14,8 @@ from api.services import Services, services_of
 from precedent.guard import store
 from precedent.guard.access import Principal
 from precedent.guard.flags import KILL_SWITCH, MAX_LEVEL, set_flag
-from precedent.guard.idempotency import Claim
 from precedent.ledger.entry import Claimed
+from precedent.ledger.idempotency import Claim
 
 router = APIRouter(tags=["Flags"])
 

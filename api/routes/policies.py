@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeAlias
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.answers import json_response
+from api.answers import REPLAYED, json_response
 from api.models import PolicyChecked, PolicyNamed, PolicyPage, PolicyWhole
 from api.problems import Problem
-from api.requests import authenticate, field_invalid, media_type_of, parse_object, read_body
+from api.requests import authenticate, field_invalid, idempotency_claim, media_type_of, parse_object, read_body
 from api.services import services_of
 from precedent.errors import NotStrictJson, PolicyNotFound
+from precedent.ledger.entry import Appended, Claimed
+from precedent.ledger.idempotency import Claim
 from precedent.policy import store
 from precedent.policy.registry import activate, publish, validate, withdraw
+from precedent.settings import Settings
+
+# `activate` or `withdraw`.
+Step: TypeAlias = Callable[[str, Settings, str, str, Claim | None], Appended | Claimed | None]
 
 router = APIRouter(tags=["Policies"])
 
@@ -68,9 +75,10 @@ async def publish_policy(request: Request, node: str) -> Response:
     document = await run_in_threadpool(validate, text, "<body>")
     if document.node != node:
         raise field_invalid("/node", f"the document is of the node '{document.node}', not '{node}'")
-    published = await run_in_threadpool(publish, services.url, services.settings, text, "<body>", principal.name)
+    claim = idempotency_claim(request, services, principal, text.encode())
+    published = await run_in_threadpool(publish, services.url, services.settings, text, "<body>", principal.name, claim)
     body = {"ref": published.ref, "node": published.node, "actions": list(published.actions), "digest": published.digest}
-    return json_response(body, 201 if published.is_new else 200)
+    return json_response(body, 201 if published.is_new else 200, REPLAYED if published.is_replay else None)
 
 
 @router.post("/policies/{ref}/activate", response_model=PolicyWhole | PolicyNamed)
@@ -85,7 +93,8 @@ async def withdraw_policy(request: Request, ref: str) -> Response:
     return await _change(request, ref, withdraw)
 
 
-async def _change(request: Request, ref: str, change: Any) -> Response:
+async def _change(request: Request, ref: str, change: Step) -> Response:
+    """The version as it stands now: what came after a request that is sent again is not undone by it."""
     services = services_of(request)
     principal = await authenticate(request, services, "policies:activate")
     name, _, version = ref.partition("@")
@@ -93,9 +102,13 @@ async def _change(request: Request, ref: str, change: Any) -> Response:
     if row is None:
         raise PolicyNotFound(f"no policy {ref} is published")
     principal.require("policies:activate", row[POLICY_COLUMNS.index("node")])
-    await run_in_threadpool(change, services.url, services.settings, ref, principal.name)
+    claim = idempotency_claim(request, services, principal, b"")
+    answer = await run_in_threadpool(change, services.url, services.settings, ref, principal.name, claim)
     await services.authority.reload()
-    return await get_policy(request, ref) if "read" in principal.scopes else json_response({"ref": ref})
+    response = await get_policy(request, ref) if "read" in principal.scopes else json_response({"ref": ref})
+    if isinstance(answer, Claimed):
+        response.headers.update(REPLAYED)
+    return response
 
 
 async def _policy_text(request: Request) -> str:

@@ -1,1 +1,1 @@
-"""Who may do what, what is switched on, what was asked before, and what must never leave: the checks around a decision."""
+"""Who may do what, what is switched on, and what must never leave: the checks around a decision."""

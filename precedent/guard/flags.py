@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from precedent.clock import Clock, SystemClock
 from precedent.db.engine import API, connect
 from precedent.errors import Fault, FieldInvalid, LedgerBroken
-from precedent.guard.idempotency import Claim
 from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, draft_entry
+from precedent.ledger.idempotency import Claim
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
 from precedent.settings import Settings

@@ -13,7 +13,8 @@ import psycopg
 from precedent.clock import Clock, SystemClock
 from precedent.db.engine import API, connect
 from precedent.errors import Conflict, HeadMoved, LedgerBroken, PolicyInvalid, PolicyNotFound, PolicyVersionExists
-from precedent.ledger.entry import Appended, Draft, Kind, Section, Stale, draft_entry
+from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, Stale, draft_entry
+from precedent.ledger.idempotency import Claim, claimed_by
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
 from precedent.policy import store
@@ -28,13 +29,15 @@ MAX_TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A version in the registry; `is_new` is false where the same bytes were published before."""
+    """A version in the registry; `is_new` is false where the same bytes were published before, though not by this very request:
+    then `is_replay` is true."""
 
     ref: str
     node: str
     actions: tuple[str, ...]
     digest: str
     is_new: bool
+    is_replay: bool = False
 
 
 def validate(text: str, file: str) -> Document:
@@ -50,10 +53,11 @@ def validate(text: str, file: str) -> Document:
     return document
 
 
-def publish(url: str, settings: Settings, text: str, file: str, principal: str) -> Published:
+def publish(url: str, settings: Settings, text: str, file: str, principal: str, claim: Claim | None = None) -> Published:
     """Store a version for ever. It decides nothing until it is activated.
 
-    Raises: PolicyInvalid; PolicyVersionExists where the version was published with another content; DatabaseUnavailable.
+    Raises: PolicyInvalid; PolicyVersionExists where the version was published with another content; IdempotencyKeyReused;
+    DatabaseUnavailable.
     """
     document = validate(text, file)
 
@@ -65,19 +69,24 @@ def publish(url: str, settings: Settings, text: str, file: str, principal: str) 
             raise PolicyVersionExists(f"{document.ref} is published with another content: a changed rule is a new version")
         return None
 
-    is_new = _append(url, settings, next_draft) is not None
-    return Published(document.ref, document.node, tuple(document.actions), document.digest_hex, is_new)
+    answer = _append(url, settings, next_draft, claim)
+    is_replay = isinstance(answer, Claimed)
+    return Published(document.ref, document.node, tuple(document.actions), document.digest_hex, answer is not None, is_replay)
 
 
-def activate(url: str, settings: Settings, ref: str, principal: str) -> None:
-    """Make a published version the one that its name means; nothing where it already is.
+def activate(url: str, settings: Settings, ref: str, principal: str, claim: Claim | None = None) -> Appended | Claimed | None:
+    """Make a published version the one that its name means; None where it already is.
 
-    Raises: PolicyNotFound; Conflict where it was withdrawn, or another policy decides one of its actions; DatabaseUnavailable.
+    Under a `claim` that is recorded too: sent again after another version was activated, the request must not undo that.
+    `Claimed` where it was recorded before: then nothing was changed again.
+
+    Raises: PolicyNotFound; Conflict where it was withdrawn, or another policy decides one of its actions; IdempotencyKeyReused;
+    DatabaseUnavailable.
     """
 
     def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
         name, version, (status, _, node, source) = _require_version(connection, chain_id, ref)
-        if status == "active":
+        if status == "active" and claim is None:
             return None
         if status == "withdrawn":
             raise Conflict(f"{ref} was withdrawn: publish a new version")
@@ -88,20 +97,21 @@ def activate(url: str, settings: Settings, ref: str, principal: str) -> None:
                 raise Conflict(f"{other_name}@{other_version} decides {', '.join(sorted(shared))} already: two policies for one action")
         return _step_draft(SystemClock(), "activate", name, version, node, principal)
 
-    _append(url, settings, next_draft)
+    return _append(url, settings, next_draft, claim)
 
 
-def withdraw(url: str, settings: Settings, ref: str, principal: str) -> None:
-    """Take a version out of use for good: it decides nothing any more, and no pin reaches it.
+def withdraw(url: str, settings: Settings, ref: str, principal: str, claim: Claim | None = None) -> Appended | Claimed | None:
+    """Take a version out of use for good: it decides nothing any more, and no pin reaches it. None where it was withdrawn already,
+    `Claimed` where that was by this very request.
 
-    Raises: PolicyNotFound, DatabaseUnavailable.
+    Raises: PolicyNotFound, IdempotencyKeyReused, DatabaseUnavailable.
     """
 
     def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
         name, version, (status, _, node, _) = _require_version(connection, chain_id, ref)
         return None if status == "withdrawn" else _step_draft(SystemClock(), "withdraw", name, version, node, principal)
 
-    _append(url, settings, next_draft)
+    return _append(url, settings, next_draft, claim)
 
 
 def publish_folder(url: str, settings: Settings, folder: Path, principal: str, activate: bool = True) -> list[Published]:
@@ -166,22 +176,28 @@ def _step(op: str, name: str, version: str, node: str, principal: str) -> dict[s
     return {"op": op, "name": name, "version": version, "node": node, "principal": principal}
 
 
-def _append(url: str, settings: Settings, next_draft: Callable[[psycopg.Connection, UUID], Draft | None]) -> Appended | None:
-    """Append what `next_draft` finds to do; None where that is nothing.
+def _append(
+    url: str, settings: Settings, next_draft: Callable[[psycopg.Connection, UUID], Draft | None], claim: Claim | None
+) -> Appended | Claimed | None:
+    """Append what `next_draft` finds to do, unless `claim` was recorded before; None where that is nothing.
 
-    The epoch is read before all that `next_draft` reads: where it still holds at the append, nothing of that has changed, and
-    where it does not, everything is looked at again.
+    The epoch is read before all else: where it still holds at the append, nothing of that has changed, and where it does not,
+    everything is looked at again.
 
-    Raises: what `next_draft` does; HeadMoved, DatabaseUnavailable.
+    Raises: what `next_draft` does; IdempotencyKeyReused, HeadMoved, DatabaseUnavailable.
     """
     for _ in range(MAX_TRIES):
         with connect(url, API) as connection:
             chain_id = chain_id_of(connection, settings.chain)
             row = connection.execute(store.EPOCH, (chain_id,)).fetchone()
-            draft = next_draft(connection, chain_id)
+            claimed = claimed_by(connection, chain_id, claim)
+            draft = None if claimed else next_draft(connection, chain_id)
             if draft is None:
-                return None
-            (answer,) = append(connection, chain_id, [replace(draft, epoch=row[0] if row else 0)])
+                return claimed
+            draft = replace(draft, epoch=row[0] if row else 0)
+            if claim is not None:
+                draft = replace(draft, claim=claim.claim, fingerprint=claim.fingerprint)
+            (answer,) = append(connection, chain_id, [draft])
         if isinstance(answer, Appended):
             return answer
         if not isinstance(answer, Stale):

@@ -8,7 +8,11 @@ from uuid import uuid4
 import httpx2
 from in_process import DEAL, Api
 
+from precedent.settings import project_root
+
 REPLAYED = "idempotent-replayed"
+NAME = "finance-constitution"
+FINANCE = (project_root() / f"policies/finance/{NAME}-1.0.0.yaml").read_text()
 
 
 def keyed(key: str | None = None) -> dict[str, str]:
@@ -85,6 +89,66 @@ def test_events_outcomes_and_flags_keep_keys_too(api: Api) -> None:
         assert (REPLAYED in first.headers, again.headers[REPLAYED]) == (False, "true"), path
         assert (again.status_code, again.json()) == (first.status_code, first.json())
         assert api.ledger_size() == before
+
+
+def policy_step(api: Api, path: str, key: dict[str, str], text: str = "") -> httpx2.Response:
+    return api.client.post(f"/policies/{path}", content=text, headers=key | {"content-type": "application/yaml"})
+
+
+def test_a_policy_is_published_activated_and_withdrawn_once_under_a_key(api: Api) -> None:
+    text = FINANCE.replace("version: 1.0.0", "version: 2.0.0")
+    for path, status in (("finance/publish", 201), (f"{NAME}@2.0.0/activate", 200), (f"{NAME}@2.0.0/withdraw", 200)):
+        key = keyed()
+        first = policy_step(api, path, key, text if status == 201 else "")
+        before = api.ledger_size()
+        again = policy_step(api, path, key, text if status == 201 else "")
+        assert (first.status_code, again.status_code) == (status, status), first.text
+        assert (REPLAYED in first.headers, again.headers[REPLAYED]) == (False, "true"), path
+        assert again.json() == first.json()
+        assert api.ledger_size() == before
+    policy_step(api, f"{NAME}@1.0.0/activate", {})
+    key = keyed()
+    assert policy_step(api, "finance/publish", key, text.replace("2.0.0", "2.0.1")).status_code == 201
+    reused = policy_step(api, "finance/publish", key, text.replace("2.0.0", "2.0.2"))
+    assert (reused.status_code, reused.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+def test_an_activation_sent_again_does_not_undo_what_came_after(api: Api) -> None:
+    for version in ("3.0.0", "3.1.0"):
+        policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.0.0", f"version: {version}"))
+    for is_active_already in (False, True):
+        key = keyed()
+        if is_active_already:
+            policy_step(api, f"{NAME}@3.0.0/activate", {})
+        assert policy_step(api, f"{NAME}@3.0.0/activate", key).json()["status"] == "active"
+        policy_step(api, f"{NAME}@3.1.0/activate", {})
+        again = policy_step(api, f"{NAME}@3.0.0/activate", key)
+        assert (again.status_code, again.headers[REPLAYED], again.json()["status"]) == (200, "true", "superseded")
+        assert api.client.get(f"/policies/{NAME}").json()["version"] == "3.1.0"
+    policy_step(api, f"{NAME}@1.0.0/activate", {})
+
+
+def test_an_activation_sent_again_is_answered_though_the_version_was_withdrawn(api: Api) -> None:
+    policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.0.0", "version: 4.0.0"))
+    key = keyed()
+    policy_step(api, f"{NAME}@4.0.0/activate", key)
+    policy_step(api, f"{NAME}@4.0.0/withdraw", {})
+    policy_step(api, f"{NAME}@1.0.0/activate", {})
+    again = policy_step(api, f"{NAME}@4.0.0/activate", key)
+    assert (again.status_code, again.headers[REPLAYED], again.json()["status"]) == (200, "true", "withdrawn")
+    assert policy_step(api, f"{NAME}@4.0.0/activate", keyed()).status_code == 409
+
+
+def test_copies_of_one_activation_at_once_are_one(api: Api) -> None:
+    policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.0.0", "version: 5.0.0"))
+    key = keyed()
+    before = api.ledger_size()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: policy_step(api, f"{NAME}@5.0.0/activate", key), range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(REPLAYED not in answer.headers for answer in answers) == 1
+    assert api.ledger_size() == before + 1
+    policy_step(api, f"{NAME}@1.0.0/activate", {})
 
 
 def test_a_batch_sent_again_is_answered_again(api: Api) -> None:

@@ -7,8 +7,8 @@ from deciding import size_of
 from precedent.clock import SystemClock
 from precedent.errors import FieldInvalid, IdempotencyKeyReused
 from precedent.guard.flags import KILL_SWITCH, Flag, Flags, flag_draft, set_flag
-from precedent.guard.idempotency import Claim
 from precedent.ledger.entry import Appended, Claimed
+from precedent.ledger.idempotency import Claim
 from precedent.settings import Settings
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from uuid import UUID
+
+import psycopg
 
 from precedent.errors import Fault, FieldInvalid, IdempotencyKeyReused
+from precedent.ledger import store
 from precedent.ledger.entry import Claimed
 from precedent.ledger.keyring import Keyring
 
@@ -37,3 +41,16 @@ def claim_of(keyring: Keyring, principal: str, method: str, path: str, key: str,
     parts = (principal, method, path, key)
     claim = sha256(b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)).digest()
     return Claim(claim, keyring.fingerprint(body))
+
+
+def claimed_by(connection: psycopg.Connection, chain_id: UUID, claim: Claim | None) -> Claimed | None:
+    """What was recorded under the claim before; None where nothing was.
+
+    Raises: IdempotencyKeyReused where it was recorded for another body.
+    """
+    row = connection.execute(store.CLAIMED, (chain_id, claim.claim)).fetchone() if claim else None
+    if claim is None or row is None:
+        return None
+    claimed = Claimed(*row)
+    claim.require_same_body(claimed)
+    return claimed

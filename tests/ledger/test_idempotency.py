@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from precedent.errors import FieldInvalid, IdempotencyKeyReused
-from precedent.guard.idempotency import MAX_KEY_CHARS, claim_of
 from precedent.ledger.entry import Claimed
+from precedent.ledger.idempotency import MAX_KEY_CHARS, claim_of
 from precedent.ledger.keyring import Keyring
 
 KEYRING = Keyring(bytes(32), {})
