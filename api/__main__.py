@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.logs import configure_logs
-from precedent.settings import load_settings
+from precedent.settings import Settings, load_settings
+
+
+def logged_app(settings: Settings | None = None) -> FastAPI:
+    """The application of a process of its own, however that was started: its logs are lines of JSON, and hold no variables."""
+    settings = settings or load_settings()
+    configure_logs(settings.log_level)
+    return create_app(settings)
 
 
 def main() -> None:
     settings = load_settings()
-    configure_logs(settings.log_level)
     uvicorn.run(
-        create_app(settings),
+        logged_app(settings),
         host=settings.api_host,
         port=settings.api_port,
         access_log=False,

@@ -51,7 +51,8 @@ def postgres_program(command: ServerCommand) -> Program:
 
 def api_program(settings: Settings, environment: dict[str, str], *, with_reload: bool) -> Program:
     """The API; under reload it runs in uvicorn's own supervisor and its log goes to the terminal."""
-    reload = ("uvicorn", "api.app:create_app", "--factory", "--reload", "--host", settings.api_host, "--port", str(settings.api_port))
+    address = ("--host", settings.api_host, "--port", str(settings.api_port))
+    reload = ("uvicorn", "api.__main__:logged_app", "--factory", "--reload", "--no-access-log", *address)
     return Program(
         name="api",
         argv=(sys.executable, "-m", *(reload if with_reload else ("api",))),
