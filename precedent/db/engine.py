@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -54,6 +58,35 @@ def connect(url: str, role: str | None = None, *, autocommit: bool = False, **op
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"couldn't connect to the database: {error}") from error
+
+
+class Deadline:
+    """Around a wait on a connection: where it takes longer than `seconds`, it fails as if the server had hung up.
+
+    The socket is shut and nothing is cancelled: cancelled, psycopg would ask a server that does not answer to cancel the
+    statement, and wait for that too. 2 µs each.
+    """
+
+    __slots__ = ("_connection", "_seconds", "_timer")
+
+    def __init__(self, connection: psycopg.AsyncConnection, seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, hang_up, self._connection)
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+
+def hang_up(connection: psycopg.AsyncConnection | psycopg.Connection) -> None:
+    """Shut the connection's socket: whoever waits on it hears that the server is gone."""
+    if connection.closed:
+        return
+    # A copy of the descriptor: the connection goes on to own its own, and closes it when it hears.
+    with socket.socket(fileno=os.dup(connection.fileno())) as copy, suppress(OSError):
+        copy.shutdown(socket.SHUT_RDWR)
 
 
 def dbt_environment(url: str, role: str = PIPELINE) -> dict[str, str]:

@@ -13,22 +13,26 @@ from typing import Any, Generic, TypeVar
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from precedent.db.engine import API, with_options
+from precedent.db.engine import API, Deadline, with_options
 from precedent.errors import DatabaseUnavailable
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 WAIT_SECONDS = 2.0
+STATEMENT_SECONDS = 5.0
+# Past the server's own limit the server does not answer at all.
+FETCH_SECONDS = STATEMENT_SECONDS + 1
 
 
 class Reads:
     """A pool of reading connections; every failure to reach the database is DatabaseUnavailable."""
 
-    def __init__(self, url: str, size: int) -> None:
+    def __init__(self, url: str, size: int, fetch_seconds: float = FETCH_SECONDS) -> None:
         self._size = size
+        self._fetch_seconds = fetch_seconds
         # The role may not write where it matters; read-only besides, so that no read ever takes a lock by mistake.
-        options = with_options(url, role=API, default_transaction_read_only="on", statement_timeout="5000")
+        options = with_options(url, role=API, default_transaction_read_only="on", statement_timeout=f"{STATEMENT_SECONDS * 1000:.0f}")
         self._pool = AsyncConnectionPool(
             options,
             min_size=1,
@@ -47,19 +51,23 @@ class Reads:
         await self._pool.close()
 
     async def fetch(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of one statement. A connection that died since its last use costs another try, never an error.
+        """All rows of one statement. A connection that died since its last use costs another try, never an error; one whose
+        server does not answer costs `fetch_seconds` and is given up.
 
         Raises: DatabaseUnavailable.
         """
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + self._fetch_seconds
         for attempt in range(self._size + 1):
             try:
                 async with self._pool.connection() as connection:
-                    cursor = await connection.execute(statement.encode(), parameters)
-                    return await cursor.fetchall()
+                    with Deadline(connection, give_up_at - clock()):
+                        cursor = await connection.execute(statement.encode(), parameters)
+                        return await cursor.fetchall()
             except PoolTimeout as error:
                 raise DatabaseUnavailable("couldn't read: no connection to the database") from error
             except (psycopg.errors.QueryCanceled, psycopg.OperationalError) as error:
-                if attempt == self._size or isinstance(error, psycopg.errors.QueryCanceled):
+                if attempt == self._size or isinstance(error, psycopg.errors.QueryCanceled) or clock() >= give_up_at:
                     raise DatabaseUnavailable(f"couldn't read: {error}") from error
         raise AssertionError("unreachable")
 

@@ -10,13 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import psycopg
 import structlog
 
-from precedent.db.engine import API, with_options
+from precedent.db.engine import API, Deadline, with_options
 from precedent.errors import DatabaseUnavailable, LedgerBroken, QueueFull
 from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Stale, SubjectMoved
 
@@ -31,7 +31,14 @@ select ord, status, entry_id, seq, envelope, leaf, fingerprint from ledger.appen
     %b::int4[], %b::uuid[], %b::bytea[], %t::text[], %b::bytea[])
 """
 
+# Past the server's own limit the server does not answer at all.
+GRACE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 0.5
+
 log = structlog.get_logger(__name__)
+
+# A draft, its answer, and until when its commit is tried.
+Waiting: TypeAlias = tuple[Draft, "asyncio.Future[Answer]", float]
 
 
 def append(connection: psycopg.Connection, chain_id: UUID, drafts: Sequence[Draft]) -> list[Answer]:
@@ -100,8 +107,9 @@ def _answers(rows: Sequence[tuple[Any, ...]], count: int) -> list[Answer]:
 class Writer:
     """Appends drafts of concurrent requests in shared commits, in order of arrival, over one connection of its own.
 
-    When the connection is lost, the batch is sent again on a new one until `timeout_seconds` have passed: what a lost commit
-    had written is found again by its entry ids. After that everybody who waits is refused.
+    When the connection is lost, the batch is sent again on a new one: what a lost commit had written is found again by its
+    entry ids. Whoever has waited `timeout_seconds` is refused then, in the batch and in the queue. A server that answers
+    nothing counts as lost a second after its own time is up.
     """
 
     def __init__(self, url: str, chain_id: UUID, *, queue_limit: int, timeout_seconds: float) -> None:
@@ -109,7 +117,7 @@ class Writer:
         self._chain_id = chain_id
         self._queue_limit = queue_limit
         self._timeout_seconds = timeout_seconds
-        self._waiting: deque[tuple[Draft, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._arrival = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection: psycopg.AsyncConnection | None = None
@@ -139,8 +147,9 @@ class Writer:
             raise DatabaseUnavailable("couldn't append: this process is stopping")
         if len(self._waiting) >= self._queue_limit:
             raise QueueFull(f"{len(self._waiting)} entries wait for a commit already")
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((draft, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((draft, future, loop.time() + self._timeout_seconds))
         self._arrival.set()
         return await future
 
@@ -151,51 +160,61 @@ class Writer:
             while self._waiting:
                 await self._commit(self._take())
 
-    def _take(self) -> list[tuple[Draft, asyncio.Future[Answer]]]:
-        batch: list[tuple[Draft, asyncio.Future[Answer]]] = []
+    def _take(self) -> list[Waiting]:
+        batch: list[Waiting] = []
         size = 0
         while self._waiting and len(batch) < MAX_BATCH_ENTRIES and (not batch or size + self._waiting[0][0].size_bytes <= MAX_BATCH_BYTES):
             batch.append(self._waiting.popleft())
             size += batch[-1][0].size_bytes
         return batch
 
-    async def _commit(self, batch: list[tuple[Draft, asyncio.Future[Answer]]]) -> None:
-        try:
-            answers = await self._append_with_retries([draft for draft, _ in batch])
-        except (psycopg.errors.RaiseException, psycopg.DataError, psycopg.ProgrammingError, psycopg.IntegrityError) as error:
-            if len(batch) > 1:
-                # One entry that the database refuses must not take its neighbours with it.
-                for one in batch:
-                    await self._commit([one])
-                return
-            log.error("append_refused", error=str(error))
-            _settle(batch, LedgerBroken(f"the ledger refused an entry: {error}"))
-        except psycopg.Error as error:
-            log.warning("append_unavailable", error=str(error), entries=len(batch))
-            _settle(batch, DatabaseUnavailable(f"couldn't append: {error}"))
-        except Exception as error:
-            log.exception("append_failed")
-            _settle(batch, error)
-        else:
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
-
-    async def _append_with_retries(self, drafts: list[Draft]) -> list[Answer]:
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._timeout_seconds
+    async def _commit(self, batch: list[Waiting]) -> None:
         pause_seconds = 0.02
-        while True:
+        while batch:
             try:
-                connection = await self._connect()
-                cursor = await connection.execute(_APPEND, _parameters(self._chain_id, drafts), binary=True)
-                return _answers(await cursor.fetchall(), len(drafts))
-            except psycopg.OperationalError:
+                answers = await self._send([draft for draft, _, _ in batch])
+            except psycopg.OperationalError as error:
                 await self._disconnect()
-                if loop.time() + pause_seconds > give_up_at:
-                    raise
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, 0.5)
+                batch = self._refuse_late(batch, pause_seconds, error)
+                if batch:
+                    await asyncio.sleep(pause_seconds)
+                    pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+            except (psycopg.errors.RaiseException, psycopg.DataError, psycopg.ProgrammingError, psycopg.IntegrityError) as error:
+                if len(batch) > 1:
+                    # One entry that the database refuses must not take its neighbours with it.
+                    for one in batch:
+                        await self._commit([one])
+                    return
+                log.error("append_refused", error=str(error))
+                return _settle(batch, LedgerBroken(f"the ledger refused an entry: {error}"))
+            except psycopg.Error as error:
+                log.warning("append_unavailable", error=str(error), entries=len(batch))
+                return _settle(batch, DatabaseUnavailable(f"couldn't append: {error}"))
+            except Exception as error:
+                log.exception("append_failed")
+                return _settle(batch, error)
+            else:
+                for (_, future, _), answer in zip(batch, answers, strict=True):
+                    if not future.done():
+                        future.set_result(answer)
+                return
+
+    def _refuse_late(self, batch: list[Waiting], pause_seconds: float, error: psycopg.Error) -> list[Waiting]:
+        """Refuse whoever would be late after the pause, in the batch and in the queue; the rest of the batch is sent again."""
+        now = asyncio.get_running_loop().time() + pause_seconds
+        late = [one for one in batch if one[2] <= now]
+        while self._waiting and self._waiting[0][2] <= now:
+            late.append(self._waiting.popleft())
+        if late:
+            log.warning("append_unavailable", error=str(error), entries=len(late))
+            _settle(late, DatabaseUnavailable(f"couldn't append: {error}"))
+        return [one for one in batch if one[2] > now]
+
+    async def _send(self, drafts: list[Draft]) -> list[Answer]:
+        connection = await self._connect()
+        with Deadline(connection, self._timeout_seconds + GRACE_SECONDS):
+            cursor = await connection.execute(_APPEND, _parameters(self._chain_id, drafts), binary=True)
+            return _answers(await cursor.fetchall(), len(drafts))
 
     async def _connect(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:
@@ -211,7 +230,7 @@ class Writer:
                 await connection.close()
 
 
-def _settle(batch: list[tuple[Draft, asyncio.Future[Answer]]], error: Exception) -> None:
-    for _, future in batch:
+def _settle(batch: list[Waiting], error: Exception) -> None:
+    for _, future, _ in batch:
         if not future.done():
             future.set_exception(error)

@@ -130,9 +130,9 @@ class TimedWriter(Writer):
 
     batches: list[tuple[int, float]]
 
-    async def _append_with_retries(self, drafts: list[Draft]) -> list[Answer]:
+    async def _send(self, drafts: list[Draft]) -> list[Answer]:
         began = perf_counter()
-        answers = await super()._append_with_retries(drafts)
+        answers = await super()._send(drafts)
         self.batches.append((len(drafts), perf_counter() - began))
         return answers
 

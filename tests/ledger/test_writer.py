@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sample_entries as sample
+from stopping import stopped_backends
 
 from precedent.db.engine import connect
 from precedent.errors import DatabaseUnavailable, LedgerBroken, QueueFull
@@ -167,5 +168,38 @@ def test_without_a_database_everyone_who_waits_is_refused(tmp_path: Path) -> Non
         answers = await asyncio.gather(*(writer.append(sample.event(n)) for n in range(3)), return_exceptions=True)
         await writer.stop()
         assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 3
+
+    asyncio.run(run())
+
+
+def test_a_server_that_does_not_answer_refuses_in_time_and_the_next_goes_on(database_url: str) -> None:
+    async def body(writer: Writer) -> None:
+        clock = asyncio.get_running_loop().time
+        await writer.append(sample.event(1))
+        began = clock()
+        with stopped_backends(database_url, "precedent writer"):
+            with pytest.raises(DatabaseUnavailable):
+                await writer.append(sample.event(2))
+            took = clock() - began
+            assert isinstance(await writer.append(sample.event(3)), Appended)
+        # Half a second, and one of grace. Cancelled, psycopg would wait for up to ten more.
+        assert 1.0 <= took < 5.0
+
+    with_writer(database_url, body, timeout_seconds=0.5)
+    # What was refused may stand there: the stopped session finds it in its socket when it goes on.
+    assert verify_database(database_url, processes=1).is_intact
+
+
+def test_a_long_queue_is_refused_together_when_the_database_is_away(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = asyncio.get_running_loop().time
+        writer = Writer(f"postgresql://nobody@/none?host={tmp_path}", uuid.uuid4(), queue_limit=2048, timeout_seconds=0.5)
+        writer.start()
+        began = clock()
+        answers = await asyncio.gather(*(writer.append(sample.event(n)) for n in range(6 * MAX_BATCH_ENTRIES)), return_exceptions=True)
+        took = clock() - began
+        await writer.stop()
+        assert {type(answer) for answer in answers} == {DatabaseUnavailable}
+        assert took < 2.0, "six batches, not one after the other"
 
     asyncio.run(run())
