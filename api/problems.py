@@ -62,11 +62,10 @@ def answer_error(error: Exception) -> Problem:
         case errors.PolicyInvalid():
             return Problem(422, error.code, str(error), [asdict(problem) for problem in error.problems])
         case PrecedentError():
-            status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+            status = _status_of(error)
             if status >= 500:
                 log.error("refused", code=error.code, error=str(error))
-            detail = str(error) if status != 500 else "the service found itself in a state that must not be"
-            return Problem(status, error.code, detail, _faults(error), _headers(status))
+            return Problem(status, error.code, words_of(error), _faults(error), _headers(status))
         case RequestValidationError():
             faults = [{"code": "FIELD_INVALID", "pointer": _pointer(one["loc"]), "message": one["msg"]} for one in error.errors()]
             return Problem(422, "FIELD_INVALID", faults[0]["message"] if faults else "invalid", faults)
@@ -77,6 +76,13 @@ def answer_error(error: Exception) -> Problem:
             return Problem(400, "INPUT_REFUSED", "the caller went away before the body had come")
     log.error("unexpected", exc_info=error)
     return Problem(500, "INTERNAL", "the request could not be answered")
+
+
+def words_of(error: PrecedentError) -> str:
+    """What a caller is told of an error. The database's own words name hosts, folders and users: they are for the log."""
+    if isinstance(error, errors.DatabaseUnavailable):
+        return "the database does not answer"
+    return str(error) if _status_of(error) != 500 else "the service found itself in a state that must not be"
 
 
 def problem_body(problem: Problem, instance: str) -> dict[str, Any]:
@@ -96,6 +102,10 @@ def problem_body(problem: Problem, instance: str) -> dict[str, Any]:
 
 def problem_response(problem: Problem, instance: str) -> Response:
     return Response(orjson.dumps(problem_body(problem, instance)), problem.status, problem.headers, "application/problem+json")
+
+
+def _status_of(error: PrecedentError) -> int:
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def _faults(error: PrecedentError) -> list[dict[str, Any]]:

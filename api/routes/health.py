@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers import json_response
 from api.models import ReadyAnswer
+from api.problems import words_of
 from api.services import services_of
 from precedent.errors import PrecedentError
 from precedent.ledger.projections import HEAD
+
+log = structlog.get_logger("api")
 
 router = APIRouter(tags=["Health"])
 
@@ -32,7 +36,8 @@ async def ready(request: Request) -> Response:
         checks["database"] = {"ok": True}
         checks["ledger"] = {"ok": True, "size": row[0] if row else 0, "head": row[1] if row else None}
     except PrecedentError as error:
-        checks["database"] = {"ok": False, "why": str(error)}
+        log.warning("not_ready", check="database", error=str(error))
+        checks["database"] = {"ok": False, "why": words_of(error)}
     try:
         authority = await services.authority.current()
         nodes = {node: sorted({policy.document.ref for policy in actions.values()}) for node, actions in authority.active.items()}
@@ -41,7 +46,8 @@ async def ready(request: Request) -> Response:
         if not nodes:
             checks["policies"]["why"] = "no policy is active (precedent policy publish, activate)"
     except PrecedentError as error:
-        checks["policies"] = {"ok": False, "why": str(error)}
+        log.warning("not_ready", check="policies", error=str(error))
+        checks["policies"] = {"ok": False, "why": words_of(error)}
     depth, limit = services.writer.queue_depth, services.settings.append_queue_limit
     checks["writer"] = {"ok": depth < limit, "queue_depth": depth, "queue_limit": limit}
     is_ready = all(check["ok"] for check in checks.values())

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from running_api import INTERNAL_TOKEN
 
-from api.problems import CATALOGUE, Problem, answer_error, problem_body
+from api.problems import CATALOGUE, Problem, answer_error, problem_body, words_of
 from precedent import errors
 from precedent.errors import PrecedentError
 from precedent.settings import project_root
@@ -52,6 +52,13 @@ def test_nothing_unexpected_is_told() -> None:
     assert (problem.status, problem.code) == (500, "INTERNAL")
     assert "hunter2" not in str(problem_body(problem, "/x"))
     assert "hunter2" not in str(problem_body(answer_error(errors.LedgerBroken("hunter2")), "/x"))
+
+
+def test_the_words_of_the_database_are_not_told() -> None:
+    words = 'connection to server on socket "/var/lib/x/.s.PGSQL.5432" failed: password authentication failed for user "hunter2"'
+    problem = answer_error(errors.DatabaseUnavailable(f"couldn't connect to the database: {words}"))
+    assert (problem.status, problem.detail) == (503, "the database does not answer")
+    assert words_of(errors.QueueFull("7 entries wait")) == "7 entries wait"
 
 
 def test_a_problem_passes_as_it_is() -> None:

@@ -19,10 +19,14 @@ from precedent.ledger.verify import verify_database
 AWAY_SECONDS = 7.0
 
 
+def name_of(database_url: str) -> str:
+    return urlsplit(database_url).path.strip("/")
+
+
 @contextmanager
 def away(server: EmbeddedPostgres, database_url: str) -> Iterator[None]:
     """Nobody is connected to the database, and nobody can connect."""
-    name = urlsplit(database_url).path.strip("/")
+    name = name_of(database_url)
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(f"alter database {name} allow_connections false")
         try:
@@ -58,11 +62,13 @@ def test_without_a_database_everything_is_refused_clearly_and_comes_back(server:
                 assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE"), (path, answer.text)
                 assert int(answer.headers["retry-after"]) >= 1
                 assert answer.headers["content-type"] == "application/problem+json"
+                assert answer.json()["detail"] == "the database does not answer"
             ready = client.get("/ready")
             assert ready.status_code == 503
             assert ready.headers["retry-after"]
             assert ready.json()["checks"]["database"]["ok"] is False
-            assert "database" in ready.json()["checks"]["database"]["why"]
+            assert ready.json()["checks"]["database"]["why"] == "the database does not answer"
+            assert name_of(impatient.database_url) not in ready.text
             assert client.get("/health").json() == {"ok": True}
             wait_until(lambda: away_long_enough(impatient), AWAY_SECONDS + 10, "the pool to give up")
         wait_until(lambda: client.get("/ready").status_code == 200, 15, "recovery")
