@@ -10,8 +10,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
 from precedent.clock import from_instant, to_instant
 from precedent.errors import Fault, FieldInvalid
 from precedent.people import store
@@ -49,20 +47,11 @@ class ReviewPage:
     next: str | None
 
 
-def list_reviews(
-    connection: psycopg.Connection[Any], chain_id: UUID, status: str = "open", limit: int = 50, after: str | None = None
-) -> ReviewPage:
-    """Those that are due first, first; `after` is the `next` of the page before.
+def queue_parameters(chain_id: UUID, status: str, limit: int, after: str | None) -> dict[str, Any]:
+    """What `store.REVIEWS` binds: those that are due first, first; `after` is the `next` of the page before. It asks for one row
+    more than a page holds.
 
     Raises: FieldInvalid for an unknown status, a limit outside 1–100, or a cursor that is none.
-    """
-    return page_of(store.read_reviews(connection, queue_parameters(chain_id, status, limit, after)), limit)
-
-
-def queue_parameters(chain_id: UUID, status: str, limit: int, after: str | None) -> dict[str, Any]:
-    """What `store.REVIEWS` binds, for a caller with a connection of another kind. It asks for one row more than a page holds.
-
-    Raises: FieldInvalid.
     """
     if status not in STATUSES:
         raise _refused("/status", f"'{status}' is no status; there are {', '.join(sorted(STATUSES))}")

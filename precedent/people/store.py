@@ -89,10 +89,6 @@ class Counts:
     delivered: int
 
 
-def read_reviews(connection: psycopg.Connection[Any], parameters: dict[str, Any]) -> list[Row]:
-    return connection.execute(REVIEWS, parameters).fetchall()
-
-
 def claim_message(
     connection: psycopg.Connection[Any],
     chain_id: UUID,

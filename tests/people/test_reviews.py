@@ -14,7 +14,8 @@ from sample_entries import append_all, decision
 from precedent.db.engine import API, connect
 from precedent.errors import FieldInvalid
 from precedent.ledger.store import chain_id_of
-from precedent.people.reviews import list_reviews
+from precedent.people import store
+from precedent.people.reviews import ReviewPage, page_of, queue_parameters
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -28,6 +29,12 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 @pytest.fixture
 def chain_id(connection: psycopg.Connection[Any]) -> UUID:
     return chain_id_of(connection, "main")
+
+
+def listed(
+    connection: psycopg.Connection[Any], chain_id: UUID, status: str = "open", limit: int = 50, after: str | None = None
+) -> ReviewPage:
+    return page_of(connection.execute(store.REVIEWS, queue_parameters(chain_id, status, limit, after)).fetchall(), limit)
 
 
 def plant(database_url: str, chain_id: UUID, due_hours: list[int | None], status: str = "open") -> list[UUID]:
@@ -51,7 +58,7 @@ def cursor(due: str) -> str:
 def test_an_escalated_decision_stands_in_the_queue(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
     escalated, approved = decision(1, verdict="escalate"), decision(2)
     append_all(database_url, [escalated, approved])
-    [review] = list_reviews(connection, chain_id).reviews
+    [review] = listed(connection, chain_id).reviews
     assert review.decision_id == escalated.entry_id
     assert (review.node, review.action, review.status, review.assigned_to) == ("finance", "approve_discount", "open", "deal-desk")
     assert review.due_at == review.opened_at + timedelta(hours=1)
@@ -62,7 +69,7 @@ def test_what_is_due_first_comes_first_and_what_has_no_deadline_last(
     database_url: str, connection: psycopg.Connection[Any], chain_id: UUID
 ) -> None:
     ids = plant(database_url, chain_id, [5, None, 1, 1, -3])
-    page = list_reviews(connection, chain_id)
+    page = listed(connection, chain_id)
     assert [review.decision_id for review in page.reviews] == [ids[4], ids[2], ids[3], ids[0], ids[1]]
     assert page.next is None
 
@@ -70,10 +77,10 @@ def test_what_is_due_first_comes_first_and_what_has_no_deadline_last(
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
 def test_pages_give_every_row_once_and_in_order(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID, limit: int) -> None:
     plant(database_url, chain_id, [3, None, 1, 1, None, 2, 1])
-    whole = list_reviews(connection, chain_id).reviews
+    whole = listed(connection, chain_id).reviews
     found, after = [], None
     while True:
-        page = list_reviews(connection, chain_id, "open", limit, after)
+        page = listed(connection, chain_id, "open", limit, after)
         found += page.reviews
         if page.next is None:
             break
@@ -84,13 +91,13 @@ def test_pages_give_every_row_once_and_in_order(database_url: str, connection: p
 
 def test_only_the_status_asked_for_is_listed(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
     plant(database_url, chain_id, [1], status="approved")
-    assert list_reviews(connection, chain_id).reviews == ()
-    assert len(list_reviews(connection, chain_id, "approved").reviews) == 1
+    assert listed(connection, chain_id).reviews == ()
+    assert len(listed(connection, chain_id, "approved").reviews) == 1
 
 
 def test_another_chains_queue_is_not_seen(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
     plant(database_url, uuid.uuid4(), [1])
-    assert list_reviews(connection, chain_id).reviews == ()
+    assert listed(connection, chain_id).reviews == ()
 
 
 @pytest.mark.parametrize(
@@ -110,9 +117,7 @@ def test_another_chains_queue_is_not_seen(database_url: str, connection: psycopg
         ("open", 10, cursor("9999-12-31T23:59:59-23:59"), "/after"),
     ],
 )
-def test_a_bad_question_is_refused_with_its_place(
-    connection: psycopg.Connection[Any], chain_id: UUID, status: str, limit: int, after: str | None, pointer: str
-) -> None:
+def test_a_bad_question_is_refused_with_its_place(status: str, limit: int, after: str | None, pointer: str) -> None:
     with pytest.raises(FieldInvalid) as caught:
-        list_reviews(connection, chain_id, status, limit, after)
+        queue_parameters(uuid.uuid4(), status, limit, after)
     assert [fault.pointer for fault in caught.value.faults] == [pointer]
