@@ -19,7 +19,10 @@ from precedent.decide import Decider
 from precedent.errors import DatabaseUnavailable, SettingsInvalid
 from precedent.guard.access import Access
 from precedent.ledger import store
+from precedent.ledger.anchor import FolderAnchor
+from precedent.ledger.integrate import Integrator, origin_of
 from precedent.ledger.keyring import Keyring, load_keyring
+from precedent.ledger.signer import Signer, load_seed
 from precedent.ledger.store import Entries
 from precedent.ledger.subjects import Subjects
 from precedent.ledger.writer import Writer
@@ -41,6 +44,7 @@ class Services:
     clock: Clock
     chain_id: UUID
     keyring: Keyring
+    signer: Signer
     reads: Reads
     writer: Writer
     access: Access
@@ -54,7 +58,8 @@ class Services:
 async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
     """The services, until the block ends; then what waits for a commit is committed.
 
-    Raises: DatabaseUnavailable where no database answers within START_SECONDS; SettingsInvalid.
+    Raises: DatabaseUnavailable where no database answers within START_SECONDS; SettingsInvalid; LedgerBroken where the database
+    is behind a checkpoint that was signed, or contradicts it.
     """
     clock = clock or SystemClock()
     url = database_url(settings)
@@ -64,33 +69,53 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     await reads.open()
     try:
         chain_id = await _find_chain(reads, settings.chain)
-        writer = Writer(url, chain_id, queue_limit=settings.append_queue_limit, timeout_seconds=settings.append_timeout_seconds)
-        authority = AuthoritySource(reads, url, chain_id)
-        subjects = Subjects(reads, keyring, chain_id, clock)
-        entries = Entries(reads, chain_id)
-        features = FeatureReader(reads, chain_id)
-        writer.start()
-        authority.start()
-        try:
-            yield Services(
-                settings=settings,
-                url=url,
-                clock=clock,
-                chain_id=chain_id,
-                keyring=keyring,
-                reads=reads,
-                writer=writer,
-                access=Access(reads, clock.monotonic_ns),
-                authority=authority,
-                entries=entries,
-                decider=Decider(authority, subjects, features, entries, writer, clock),
-                recorder=Recorder(authority, subjects, entries, writer, clock),
-            )
-        finally:
-            await authority.stop()
-            await writer.stop()
+        async with _integrating(settings, url, chain_id) as signer:
+            writer = Writer(url, chain_id, queue_limit=settings.append_queue_limit, timeout_seconds=settings.append_timeout_seconds)
+            authority = AuthoritySource(reads, url, chain_id)
+            subjects = Subjects(reads, keyring, chain_id, clock)
+            entries = Entries(reads, chain_id)
+            features = FeatureReader(reads, chain_id)
+            writer.start()
+            authority.start()
+            try:
+                yield Services(
+                    settings=settings,
+                    url=url,
+                    clock=clock,
+                    chain_id=chain_id,
+                    keyring=keyring,
+                    signer=signer,
+                    reads=reads,
+                    writer=writer,
+                    access=Access(reads, clock.monotonic_ns),
+                    authority=authority,
+                    entries=entries,
+                    decider=Decider(authority, subjects, features, entries, writer, clock),
+                    recorder=Recorder(authority, subjects, entries, writer, clock),
+                )
+            finally:
+                await authority.stop()
+                await writer.stop()
     finally:
         await reads.close()
+
+
+@asynccontextmanager
+async def _integrating(settings: Settings, url: str, chain_id: UUID) -> AsyncIterator[Signer]:
+    """The signer, while the integrator runs. It ends after the writer, so that the last checkpoint covers the last entry.
+
+    Raises: LedgerBroken, before anything is appended to a database that was taken back or rewritten; SettingsInvalid.
+    """
+    configured = settings.signer_key.get_secret_value() if settings.signer_key else None
+    seed = load_seed(settings.keys_path, configured, create=settings.mode == "development")
+    signer = Signer(origin_of(chain_id), seed, settings.signer_path)
+    integrator = Integrator(url, chain_id, signer, FolderAnchor(settings.anchor_path))
+    await asyncio.to_thread(integrator.require_continued)
+    integrator.start()
+    try:
+        yield signer
+    finally:
+        await integrator.stop()
 
 
 async def _find_chain(reads: Reads, name: str) -> UUID:

@@ -20,6 +20,7 @@ from precedent.db.engine import connect, sqlalchemy_url
 REPEATABLE = (
     ("precedent.db", "roles.sql"),
     ("precedent.ledger", "append.sql"),
+    ("precedent.ledger", "integrate.sql"),
     ("precedent.ledger", "project.sql"),
     ("precedent.db", "rights.sql"),
 )

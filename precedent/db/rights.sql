@@ -45,7 +45,7 @@ do $$
 declare
     v_table text;
 begin
-    foreach v_table in array array['chain', 'entry', 'section', 'subject_key'] loop
+    foreach v_table in array array['chain', 'entry', 'section', 'subject_key', 'tile', 'checkpoint'] loop
         execute format('create or replace trigger refuse_change before update or delete on ledger.%I for each row execute function ledger.refuse_change()', v_table);
         execute format('create or replace trigger refuse_truncate before truncate on ledger.%I for each statement execute function ledger.refuse_change()', v_table);
         -- ALWAYS: also in a session that plays replica.
@@ -70,6 +70,7 @@ grant usage on schema ledger, precedent to precedent_api, precedent_pipeline, pr
 grant usage on schema analytics to precedent_api, precedent_analyst;
 grant execute on function ledger.append(uuid, uuid[], smallint[], bigint[], bytea[], bytea[], integer[], smallint[], bytea[], bytea[], integer[], uuid[], bytea[], text[], bytea[])
     to precedent_api, precedent_pipeline, precedent_eraser;
+grant execute on function ledger.integrate(uuid, smallint[], bigint[], bytea[], bytea[], bigint, bytea, text) to precedent_api;
 grant execute on function ledger.u8(integer), ledger.u64_at(bytea, integer), ledger.instant(bigint)
     to precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
 

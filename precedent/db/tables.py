@@ -108,6 +108,34 @@ writer_kind = Table(
     comment="which kinds of entry each database role may append",
 )
 
+# ── the tree over it ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Full tiles alone; what is beyond them follows from entries and from the tops of tiles.
+tile = Table(
+    "tile",
+    metadata,
+    _chain(primary_key=True),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False, comment="hashes number*256 … number*256 + 255 of tree level 8*level"),
+    Column("root", LargeBinary, nullable=False, comment="the hash at the top of the tile"),
+    CheckConstraint("octet_length(hashes) = 8192", name="hashes"),
+    CheckConstraint("octet_length(root) = 32", name="root"),
+    schema="ledger",
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    _chain(primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False, comment="C2SP tlog-checkpoint, signed"),
+    CheckConstraint("size > 0", name="size"),
+    CheckConstraint("octet_length(root) = 32", name="root"),
+    schema="ledger",
+)
+
 # ── projections ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 control_epoch = Table(

@@ -12,7 +12,7 @@ from psycopg import sql
 from precedent.db.engine import ANALYST, API, ERASER, OWNER, PIPELINE, connect
 from precedent.db.tables import metadata
 
-RECORD = ("ledger.chain", "ledger.entry", "ledger.section", "ledger.subject_key")
+RECORD = ("ledger.chain", "ledger.entry", "ledger.section", "ledger.subject_key", "ledger.tile", "ledger.checkpoint")
 TABLES = tuple(sorted(metadata.tables))
 ROLES = (API, PIPELINE, ERASER, ANALYST)
 DERIVED = {
@@ -31,6 +31,13 @@ MAY_UPDATE = {(API, "precedent.outbox", column) for column in ("attempts", "next
 @pytest.fixture(scope="module")
 def filled_url(module_database_url: str) -> str:
     sample.fill(module_database_url)
+    with connect(module_database_url) as connection:  # row triggers speak of rows only
+        connection.execute(
+            r"""
+            insert into ledger.tile select id, 0, 0, decode(repeat('00', 8192), 'hex'), decode(repeat('00', 32), 'hex') from ledger.chain;
+            insert into ledger.checkpoint select id, 1, decode(repeat('00', 32), 'hex'), '' from ledger.chain
+            """
+        )
     return module_database_url
 
 
@@ -94,7 +101,7 @@ def test_no_role_updates_a_column_but_those_of_the_outbox(as_role: psycopg.Conne
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_role_calls_a_function_that_writes_but_the_append(as_role: psycopg.Connection, role: str) -> None:
+def test_no_role_calls_a_function_that_writes_but_append_and_integrate(as_role: psycopg.Connection, role: str) -> None:
     rows = as_role.execute(
         """
         select p.oid::regprocedure::text, has_function_privilege(p.oid, 'execute')
@@ -103,7 +110,8 @@ def test_no_role_calls_a_function_that_writes_but_the_append(as_role: psycopg.Co
     ).fetchall()
     callable_names = {name.split("(")[0] for name, is_allowed in rows if is_allowed}
     readers = {"ledger.u8", "ledger.u64_at", "ledger.instant"}
-    assert callable_names == readers | (set() if role == ANALYST else {"ledger.append"})
+    writers = {ANALYST: set(), API: {"ledger.append", "ledger.integrate"}}.get(role, {"ledger.append"})
+    assert callable_names == readers | writers
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -167,5 +175,5 @@ def test_the_functions_that_run_as_their_owner_pin_their_search_path(filled_url:
             where n.nspname in ('ledger', 'precedent') and p.prosecdef
             """
         ).fetchall()
-    assert [name for name, _ in rows] == ["append"]
-    assert "search_path=pg_catalog, pg_temp" in rows[0][1]
+    assert sorted(name for name, _ in rows) == ["append", "integrate"]
+    assert all("search_path=pg_catalog, pg_temp" in options for _, options in rows)

@@ -1,0 +1,90 @@
+"""SQL of tiles and checkpoints, and of the leaves that they are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from precedent.ledger.tiles import Tile, TileName
+
+TRY_TO_LEAD = "select pg_try_advisory_lock(%s, %s)"
+
+NEWEST_CHECKPOINT = "select size, root, note from ledger.checkpoint where chain_id = %s order by size desc limit 1"
+
+LEAVES = "select seq, envelope, leaf from ledger.entry where chain_id = %s and seq >= %s order by seq limit %s"
+
+# Full tiles as they stand; of a tile that is not full, its hashes are the leaves, or the tops of the tiles below. Each part
+# sees at most 256 rows by their key.
+TILES = """
+select w.level, w.number, t.hashes
+from unnest(%(levels)s::int2[], %(numbers)s::int8[], %(widths)s::int2[]) w (level, number, width)
+cross join lateral (
+    select t.hashes from ledger.tile t
+    where w.width = 256 and t.chain_id = %(chain)s and t.level = w.level and t.number = w.number
+    union all
+    select string_agg(e.leaf, ''::bytea order by e.seq) from ledger.entry e
+    where w.width < 256 and w.level = 0 and e.chain_id = %(chain)s and e.seq >= w.number * 256 and e.seq < w.number * 256 + w.width
+    union all
+    select string_agg(b.root, ''::bytea order by b.number) from ledger.tile b
+    where w.width < 256 and w.level > 0 and b.chain_id = %(chain)s and b.level = w.level - 1
+      and b.number >= w.number * 256 and b.number < w.number * 256 + w.width
+) t
+where t.hashes is not null
+"""
+
+_INTEGRATE = "select ledger.integrate(%s, %s::int2[], %s::int8[], %s::bytea[], %s::bytea[], %s, %s, %s)"
+
+
+def tile_parameters(chain_id: UUID, names: Iterable[TileName]) -> dict[str, Any]:
+    """Of `TILES`."""
+    wanted = list(names)
+    return {
+        "chain": chain_id,
+        "levels": [name.level for name in wanted],
+        "numbers": [name.number for name in wanted],
+        "widths": [name.width for name in wanted],
+    }
+
+
+def tiles_of(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], bytes]:
+    """The answer of `TILES`, by level and number."""
+    return {(level, number): hashes for level, number, hashes in rows}
+
+
+def read_tiles(connection: psycopg.Connection, chain_id: UUID, names: Iterable[TileName]) -> dict[tuple[int, int], bytes]:
+    """Tiles by level and number; those that aren't there are left out."""
+    return tiles_of(connection.execute(TILES, tile_parameters(chain_id, names), binary=True))
+
+
+def read_newest_checkpoint(connection: psycopg.Connection, chain_id: UUID) -> tuple[int, bytes, str] | None:
+    """(size, root, note)."""
+    return connection.execute(NEWEST_CHECKPOINT, (chain_id,)).fetchone()
+
+
+def read_leaves(connection: psycopg.Connection, chain_id: UUID, first: int, count: int) -> list[tuple[int, bytes, bytes]]:
+    """(seq, envelope, leaf) of the entries from `first` on, `count` at most."""
+    return connection.execute(LEAVES, (chain_id, first, count), binary=True, prepare=True).fetchall()
+
+
+def try_to_lead(connection: psycopg.Connection, chain_id: UUID) -> bool:
+    """Whether this session is the one that integrates the chain, from now on until it ends."""
+    row = connection.execute(TRY_TO_LEAD, (0x74726565, int.from_bytes(chain_id.bytes[:4], signed=True))).fetchone()
+    return bool(row and row[0])
+
+
+def write_tree(connection: psycopg.Connection, chain_id: UUID, tiles: Sequence[Tile], size: int, root: bytes, note: str) -> None:
+    """Write full tiles and the checkpoint that covers them."""
+    parameters = (
+        chain_id,
+        [tile.level for tile in tiles],
+        [tile.number for tile in tiles],
+        [tile.hashes for tile in tiles],
+        [tile.root for tile in tiles],
+        size,
+        root,
+        note,
+    )
+    connection.execute(_INTEGRATE, parameters, binary=True)
