@@ -25,9 +25,9 @@ async def list_reviews(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     after: str | None = None,
 ) -> Response:
-    """The queue, those that are due first at its head."""
+    """The queue of the token's nodes, those that are due first at its head."""
     services = services_of(request)
-    await authenticate(request, services, "reviews:write")
-    rows = await services.reads.fetch(store.REVIEWS, queue_parameters(services.chain_id, status, limit, after))
+    principal = await authenticate(request, services, "reviews:write")
+    rows = await services.reads.fetch(store.REVIEWS, queue_parameters(services.chain_id, principal.nodes, status, limit, after))
     page = page_of(rows, limit)
     return json_response({"items": [asdict(review) for review in page.reviews], "next": page.next})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,9 +47,9 @@ class ReviewPage:
     next: str | None
 
 
-def queue_parameters(chain_id: UUID, status: str, limit: int, after: str | None) -> dict[str, Any]:
-    """What `store.REVIEWS` binds: those that are due first, first; `after` is the `next` of the page before. It asks for one row
-    more than a page holds.
+def queue_parameters(chain_id: UUID, nodes: Collection[str], status: str, limit: int, after: str | None) -> dict[str, Any]:
+    """What `store.REVIEWS` binds: those of the `nodes` (`*` is every one) that are due first, first; `after` is the `next` of the
+    page before. It asks for one row more than a page holds.
 
     Raises: FieldInvalid for an unknown status, a limit outside 1–100, or a cursor that is none.
     """
@@ -58,7 +58,8 @@ def queue_parameters(chain_id: UUID, status: str, limit: int, after: str | None)
     if not 1 <= limit <= LIMIT_MAX:
         raise _refused("/limit", f"a page holds 1 to {LIMIT_MAX}")
     after_due, after_id = _START if after is None else _read_cursor(after)
-    return {"chain_id": chain_id, "status": status, "limit": limit + 1, "after_due": after_due, "after_id": after_id}
+    of_nodes = None if "*" in nodes else sorted(nodes)
+    return {"chain_id": chain_id, "nodes": of_nodes, "status": status, "limit": limit + 1, "after_due": after_due, "after_id": after_id}
 
 
 def page_of(rows: Sequence[store.Row], limit: int) -> ReviewPage:

@@ -16,7 +16,7 @@ Row: TypeAlias = tuple[Any, ...]
 REVIEWS = """
 select decision_id, node, action, status, assigned_to, due_at, on_timeout, opened_at, closed_at, reviewer, answer, reason
 from precedent.reviews
-where chain_id = %(chain_id)s and status = %(status)s
+where chain_id = %(chain_id)s and status = %(status)s and (%(nodes)s::text[] is null or node = any(%(nodes)s))
   and (coalesce(due_at, 'infinity'), decision_id) > (%(after_due)s::timestamptz, %(after_id)s::uuid)
 order by coalesce(due_at, 'infinity'), decision_id
 limit %(limit)s

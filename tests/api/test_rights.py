@@ -150,6 +150,14 @@ def test_a_token_for_one_node_is_for_that_node_alone(api: Api) -> None:
     assert api.client.post("/decisions/finance", json=DEAL, headers=token).status_code == 201
 
 
+def test_a_token_sees_the_reviews_of_its_nodes_alone(api: Api) -> None:
+    decision = api.decide(facts={"requested_discount_pct": 0.2})
+    assert decision["requires_human"]
+    for nodes, is_seen in ((("finance",), True), (("credit", "finance"), True), (("credit",), False), (("*",), True)):
+        items = api.client.get("/reviews?limit=100", headers=api.token("reviews:write", nodes=nodes)).json()["items"]
+        assert (decision["id"] in [item["decision_id"] for item in items]) is is_seen, nodes
+
+
 def test_a_token_for_two_nodes_lists_one_at_a_time(api: Api) -> None:
     token = api.token("read", nodes=("finance", "credit"))
     require_problem(api.client.get("/decisions", headers=token), 403, "SCOPE_MISSING")

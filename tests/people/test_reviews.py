@@ -32,9 +32,14 @@ def chain_id(connection: psycopg.Connection[Any]) -> UUID:
 
 
 def listed(
-    connection: psycopg.Connection[Any], chain_id: UUID, status: str = "open", limit: int = 50, after: str | None = None
+    connection: psycopg.Connection[Any],
+    chain_id: UUID,
+    status: str = "open",
+    limit: int = 50,
+    after: str | None = None,
+    nodes: tuple[str, ...] = ("*",),
 ) -> ReviewPage:
-    return page_of(connection.execute(store.REVIEWS, queue_parameters(chain_id, status, limit, after)).fetchall(), limit)
+    return page_of(connection.execute(store.REVIEWS, queue_parameters(chain_id, nodes, status, limit, after)).fetchall(), limit)
 
 
 def plant(database_url: str, chain_id: UUID, due_hours: list[int | None], status: str = "open") -> list[UUID]:
@@ -95,6 +100,12 @@ def test_only_the_status_asked_for_is_listed(database_url: str, connection: psyc
     assert len(listed(connection, chain_id, "approved").reviews) == 1
 
 
+def test_only_the_nodes_asked_for_are_listed(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
+    plant(database_url, chain_id, [1, 2])
+    for nodes, count in ((("finance",), 2), (("credit", "finance"), 2), (("credit",), 0), ((), 0), (("credit", "*"), 2)):
+        assert len(listed(connection, chain_id, nodes=nodes).reviews) == count
+
+
 def test_another_chains_queue_is_not_seen(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
     plant(database_url, uuid.uuid4(), [1])
     assert listed(connection, chain_id).reviews == ()
@@ -119,5 +130,5 @@ def test_another_chains_queue_is_not_seen(database_url: str, connection: psycopg
 )
 def test_a_bad_question_is_refused_with_its_place(status: str, limit: int, after: str | None, pointer: str) -> None:
     with pytest.raises(FieldInvalid) as caught:
-        queue_parameters(uuid.uuid4(), status, limit, after)
+        queue_parameters(uuid.uuid4(), ["*"], status, limit, after)
     assert [fault.pointer for fault in caught.value.faults] == [pointer]
