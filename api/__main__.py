@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import uvicorn
 from fastapi import FastAPI
 
@@ -14,7 +16,16 @@ def logged_app(settings: Settings | None = None) -> FastAPI:
     """The application of a process of its own, however that was started: its logs are lines of JSON, and hold no variables."""
     settings = settings or load_settings()
     configure_logs(settings.log_level)
-    return create_app(settings)
+    app = create_app(settings)
+    _settle_garbage()
+    return app
+
+
+def _settle_garbage() -> None:
+    """Keep the collector from walking what start-up made, and let it come less often: 8 % of a decision's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def main() -> None:

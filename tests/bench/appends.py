@@ -28,9 +28,10 @@ from tests.bench.cpu import cpu_seconds
 from tests.bench.records import DECISIONS, EVENTS, draft_of, record
 from tests.bench.row_lock import RowLock
 
-PRODUCERS = 64
+# As many as the Writer takes into one commit.
+PRODUCERS = 256
 # Made before the clock starts; whoever is faster ends earlier.
-DRAFTS_PER_SECOND = 12_000
+DRAFTS_PER_SECOND = 20_000
 PROCESSES = (1, 2)
 ROW_LOCK_CONNECTIONS = (1, 4, 16)
 ROW_LOCK = "row lock a record"
@@ -66,7 +67,7 @@ class Worked:
 
 @dataclass(frozen=True, slots=True)
 class AppendRow:
-    """Medians over the rounds. `at_once` are processes of 64 producers each, or connections under the row lock; CPU is by entry."""
+    """Medians over the rounds. `at_once` are processes of `PRODUCERS` each, or connections under the row lock; CPU is by entry."""
 
     what: str
     at_once: int

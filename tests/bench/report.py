@@ -19,7 +19,7 @@ NOTES = """\
 one with its durable settings. The no-op takes and gives the same models in the same uvicorn and records nothing. With a customer: \
 50 of them in turn, whose personal facts are encrypted and whose features are looked up. CPU is by request, of the API's process and \
 of all of PostgreSQL's; the client takes its share of the same cores.
-- *Appends*: the Writer with 64 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and gets \
+- *Appends*: the Writer with 256 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and gets \
 its projection. The row lock keeps one row a record and counts in its best number of connections. Both start from bytes that are made; \
 drafting is told apart. p50 and p99 are of a commit; CPU is by entry.
 - *Rounds*: each thing once, then each once more. Figures are medians over the rounds, a ratio is the median of each round's own.
