@@ -17,6 +17,7 @@ from api.answers import REPLAYED, json_response
 from api.problems import answer_error, problem_body
 from api.requests import call_at, field_invalid, parse_object
 from precedent.decide import Call
+from precedent.errors import Unavailable
 from precedent.ledger.canonical import element_texts, member_texts
 
 MAX_ELEMENTS = 1000
@@ -28,7 +29,7 @@ AnswerOne = Callable[[dict[str, Any], Call, str], Awaitable[tuple[dict[str, Any]
 async def answer_batch(request: Request, call: Call, name: str, answer_one: AnswerOne) -> Response:
     """`{"answers": […]}` to `{name: […]}`; 200 also where some elements were refused.
 
-    Raises: NotStrictJson, FieldInvalid.
+    Raises: NotStrictJson, FieldInvalid; Unavailable.
     """
     elements = parse_object(call.received).get(name)
     if not isinstance(elements, list) or not 0 < len(elements) <= MAX_ELEMENTS:
@@ -42,8 +43,12 @@ async def answer_all(
     request: Request, call: Call, elements: list[Any], texts: list[str], prefix: str, answer_one: AnswerOne
 ) -> tuple[list[dict[str, Any]], bool]:
     """The answers to elements and their received texts, a problem for each that was refused; and whether every one that was
-    not refused had been recorded before."""
+    not refused had been recorded before.
+
+    Raises: Unavailable where that was every element's answer: then the batch as a whole is to be sent again.
+    """
     recorded: list[bool] = []
+    away: list[Unavailable] = []
 
     async def one(place: int) -> dict[str, Any]:
         pointer = f"{prefix}/{place}"
@@ -53,9 +58,13 @@ async def answer_all(
                 raise field_invalid(pointer, "an element is an object")
             answer, is_replay = await answer_one(members, call_at(call, place, members, texts[place], pointer), pointer)
         except Exception as error:
+            if isinstance(error, Unavailable):
+                away.append(error)
             return problem_body(answer_error(error), request.url.path)
         recorded.append(is_replay)
         return answer
 
     answers = await asyncio.gather(*(one(place) for place in range(len(elements))))
+    if len(away) == len(elements):
+        raise away[0]
     return list(answers), bool(recorded) and all(recorded)

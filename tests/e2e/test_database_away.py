@@ -52,7 +52,9 @@ def test_without_a_database_everything_is_refused_clearly_and_comes_back(server:
         with away(server, impatient.database_url):
             for method, path, body in [
                 ("POST", "/decisions/finance", DEAL),
+                ("POST", "/decisions/finance/batch", {"decisions": [DEAL, DEAL]}),
                 ("POST", "/events", {"type": "T"}),
+                ("POST", "/events", [{"type": "T"}] * 3),
                 ("POST", f"/outcomes/{acknowledged[0]['id']}", {"metrics": {"won": True, "margin": 0.3}}),
                 ("GET", "/decisions", None),
                 ("GET", f"/decisions/{acknowledged[0]['id']}", None),
