@@ -29,8 +29,9 @@ class Claim:
             raise IdempotencyKeyReused("this Idempotency-Key was used with another body")
 
     def at(self, place: int) -> Claim:
-        """The claim of the entry at `place` of a batch that was sent under one key."""
-        return Claim(sha256(self.claim + place.to_bytes(4, "big")).digest(), self.fingerprint)
+        """The claim of the entry at `place` of a batch that was sent under one key. The first claims the key itself, so that a key
+        that stood for one entry on the same path is found in use."""
+        return self if place == 0 else Claim(sha256(self.claim + place.to_bytes(4, "big")).digest(), self.fingerprint)
 
 
 def claim_of(keyring: Keyring, principal: str, method: str, path: str, key: str, body: bytes) -> Claim:

@@ -166,6 +166,19 @@ def test_a_batch_sent_again_is_answered_again(api: Api) -> None:
     assert api.ledger_size() == before
 
 
+def test_a_key_that_stood_for_one_event_is_in_use_for_an_array_and_the_other_way_round(api: Api) -> None:
+    one, many = {"type": "One"}, [{"type": "Many"}]
+    for first, second in ((one, many), (many, one)):
+        key = keyed()
+        assert api.client.post("/events", json=first, headers=key).status_code == 201
+        before = api.ledger_size()
+        answer = api.client.post("/events", json=second, headers=key)
+        assert answer.status_code == 422
+        refusal = answer.json()["rejected"][0] if second is many else answer.json()
+        assert refusal["code"] == "IDEMPOTENCY_KEY_REUSED"
+        assert api.ledger_size() == before
+
+
 def test_a_batch_that_was_cut_short_is_completed_by_sending_it_again(api: Api) -> None:
     events = [{"type": "Cut", "payload": n} for n in range(8)]
     key = keyed()
