@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Timer
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -15,6 +17,11 @@ from psycopg.conninfo import conninfo_to_dict
 from precedent.errors import DatabaseUnavailable
 
 OWNER, API, PIPELINE, ERASER, ANALYST = (f"precedent_{name}" for name in ("owner", "api", "pipeline", "eraser", "analyst"))
+
+STATEMENT_SECONDS = 5.0
+TRANSACTION_SECONDS = 10.0
+# How long TCP waits for a host that acknowledges nothing any more; a socket in the file system needs none.
+TCP_USER_TIMEOUT_MS = 15_000
 
 
 def plain_url(url: str) -> str:
@@ -54,10 +61,32 @@ def connect(url: str, role: str | None = None, *, autocommit: bool = False, **op
             autocommit=autocommit,
             application_name="precedent",
             connect_timeout=5,
+            tcp_user_timeout=TCP_USER_TIMEOUT_MS,
             **options,
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"couldn't connect to the database: {error}") from error
+
+
+@contextmanager
+def transaction(url: str, role: str, seconds: float = TRANSACTION_SECONDS) -> Iterator[psycopg.Connection]:
+    """A short transaction, committed at the end. A server that does not answer holds it for `seconds` at most.
+
+    Raises: DatabaseUnavailable, also where the connection is lost on the way: if that was during the commit, it may stand.
+    """
+    bounded = with_options(url, statement_timeout=f"{STATEMENT_SECONDS * 1000:.0f}")
+    try:
+        with connect(bounded, role) as connection:
+            timer = Timer(seconds, hang_up, [connection])
+            timer.daemon = True
+            timer.start()
+            try:
+                yield connection
+                connection.commit()
+            finally:
+                timer.cancel()
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"couldn't write: {error}") from error
 
 
 class Deadline:
@@ -82,10 +111,8 @@ class Deadline:
 
 def hang_up(connection: psycopg.AsyncConnection | psycopg.Connection) -> None:
     """Shut the connection's socket: whoever waits on it hears that the server is gone."""
-    if connection.closed:
-        return
-    # A copy of the descriptor: the connection goes on to own its own, and closes it when it hears.
-    with socket.socket(fileno=os.dup(connection.fileno())) as copy, suppress(OSError):
+    # A copy of the descriptor: the connection goes on to own its own, and closes it when it hears. Closed meanwhile, it has none.
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as copy:
         copy.shutdown(socket.SHUT_RDWR)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from precedent.clock import Clock, SystemClock
-from precedent.db.engine import API, connect
+from precedent.db.engine import API, transaction
 from precedent.errors import Fault, FieldInvalid, LedgerBroken
 from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, draft_entry
 from precedent.ledger.idempotency import Claim
@@ -81,7 +81,7 @@ def set_flag(
     draft = flag_draft(SystemClock(), node, action, is_enabled=enabled, max_level=max_level, reason=reason, principal=principal)
     if claim is not None:
         draft = replace(draft, claim=claim.claim, fingerprint=claim.fingerprint)
-    with connect(url, API) as connection:
+    with transaction(url, API) as connection:
         (answer,) = append(connection, chain_id_of(connection, settings.chain), [draft])
     if isinstance(answer, Claimed) and claim is not None:
         claim.require_same_body(answer)

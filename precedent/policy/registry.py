@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from precedent.clock import Clock, SystemClock
-from precedent.db.engine import API, connect
+from precedent.db.engine import API, transaction
 from precedent.errors import Conflict, HeadMoved, LedgerBroken, PolicyInvalid, PolicyNotFound, PolicyVersionExists
 from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, Stale, draft_entry
 from precedent.ledger.idempotency import Claim, claimed_by
@@ -187,7 +187,7 @@ def _append(
     Raises: what `next_draft` does; IdempotencyKeyReused, HeadMoved, DatabaseUnavailable.
     """
     for _ in range(MAX_TRIES):
-        with connect(url, API) as connection:
+        with transaction(url, API) as connection:
             chain_id = chain_id_of(connection, settings.chain)
             row = connection.execute(store.EPOCH, (chain_id,)).fetchone()
             claimed = claimed_by(connection, chain_id, claim)
