@@ -5,7 +5,7 @@ from __future__ import annotations
 from precedent.cli.secrets import DEVELOPMENT_TOKEN, INTERNAL_TOKEN, read_secret, write_secret
 from precedent.clock import Clock
 from precedent.db.engine import API, connect
-from precedent.guard.access import SCOPES, create_token, is_valid_token
+from precedent.guard.access import SCOPES, create_token, is_valid_token, revoke_token
 from precedent.guard.flags import MAX_LEVEL, set_flag
 from precedent.guard.store import FLAGS
 from precedent.ledger.store import chain_id_of
@@ -29,10 +29,12 @@ def internal_token(settings: Settings, clock: Clock) -> str:
 
 
 def development_token(settings: Settings, url: str) -> str:
-    """The token of home/dev-token with every scope; a new one where the file is gone or the database no longer knows it."""
+    """The token of home/dev-token with every scope; a new one where the file is gone or the database no longer knows it, and
+    then the one before is revoked."""
     path = settings.home_dir / DEVELOPMENT_TOKEN
     token = read_secret(path)
     if token is None or not is_valid_token(url, token):
+        revoke_token(url, PRINCIPAL)
         token = create_token(url, PRINCIPAL, sorted(SCOPES))
         write_secret(path, token)
     return token

@@ -350,5 +350,6 @@ api_tokens = Table(
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("expires_at", INSTANT),
     Column("revoked_at", INSTANT),
+    Index("api_tokens_name_key", "name", unique=True, postgresql_where=text("revoked_at is null")),
     schema="precedent",
 )

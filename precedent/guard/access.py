@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+import psycopg
+
 from precedent.clock import SystemClock
 from precedent.db.engine import connect
 from precedent.db.reads import Reads
-from precedent.errors import FieldInvalid, ScopeMissing, TokenUnknown
+from precedent.errors import Conflict, FieldInvalid, ScopeMissing, TokenUnknown
 from precedent.guard import store
 
 SCOPES = frozenset(
@@ -45,16 +47,22 @@ class Principal:
 
 
 def create_token(url: str, name: str, scopes: Sequence[str], nodes: Sequence[str] = ("*",), expires_in_days: float | None = None) -> str:
-    """A new token, to be shown once: only its hash is kept.
+    """A new token, to be shown once: only its hash is kept. Its name is the principal of what is done with it.
 
-    Raises: FieldInvalid for an unknown scope; DatabaseUnavailable.
+    Raises: FieldInvalid for an unknown scope; Conflict where a token of that name is in use; DatabaseUnavailable.
     """
     unknown = sorted(set(scopes) - SCOPES)
     if unknown or not scopes:
         raise FieldInvalid(f"no such scopes: {', '.join(unknown) or '(none given)'}; there are {', '.join(sorted(SCOPES))}")
     token = PREFIX + secrets.token_urlsafe(32)
     with connect(url) as connection:
-        connection.execute(store.INSERT_ACCESS, (SystemClock().new_id(), name, _hash(token), list(scopes), list(nodes), expires_in_days))
+        connection.execute(store.REVOKE_EXPIRED, (name,))
+        try:
+            connection.execute(
+                store.INSERT_ACCESS, (SystemClock().new_id(), name, _hash(token), list(scopes), list(nodes), expires_in_days)
+            )
+        except psycopg.errors.UniqueViolation as error:
+            raise Conflict(f"a token of the name '{name}' is in use: revoke it first, or take another name") from error
     return token
 
 

@@ -13,6 +13,9 @@ insert into precedent.api_tokens (id, name, token_hash, scopes, nodes, expires_a
 values (%s, %s, %s, %s, %s, now() + %s * interval '1 day')
 """
 
+# What has expired must not keep its name from the token that follows it.
+REVOKE_EXPIRED = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null and expires_at <= now()"
+
 REVOKE_ACCESS = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null"
 
 LIST_ACCESS = "select name, scopes, nodes, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"

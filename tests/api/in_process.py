@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 from running_api import Installation
@@ -36,9 +37,9 @@ class Api:
     def database_url(self) -> str:
         return self.installation.database_url
 
-    def token(self, *scopes: str, nodes: tuple[str, ...] = ("*",), name: str = "somebody") -> dict[str, str]:
-        """The header of a new token."""
-        return {"authorization": f"Bearer {create_token(self.database_url, name, scopes, nodes)}"}
+    def token(self, *scopes: str, nodes: tuple[str, ...] = ("*",)) -> dict[str, str]:
+        """The header of a new token, with a name of its own."""
+        return {"authorization": f"Bearer {create_token(self.database_url, f'somebody-{uuid4()}', scopes, nodes)}"}
 
     def decide(self, node: str = "finance", headers: dict[str, str] | None = None, **others: Any) -> dict[str, Any]:
         """The usual deal with some facts changed, decided; of another node, just those facts. `others` are members beside them."""

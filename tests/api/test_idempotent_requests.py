@@ -54,7 +54,7 @@ def test_another_body_under_the_same_key_is_refused(api: Api) -> None:
 def test_the_key_belongs_to_principal_method_and_path(api: Api) -> None:
     key = keyed()
     first = api.client.post("/decisions/finance", json=DEAL, headers=key).json()
-    other = api.token("decisions:write", "events:write", name="another")
+    other = api.token("decisions:write", "events:write")
     second = api.client.post("/decisions/finance", json=DEAL, headers=key | other)
     assert second.status_code == 201
     assert second.json()["id"] != first["id"]

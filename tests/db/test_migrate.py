@@ -62,6 +62,24 @@ def test_up_down_and_up_again_leave_no_drift(bare_url: str) -> None:
     assert picture(bare_url) == before
 
 
+def test_tokens_that_shared_a_name_work_on_under_names_of_their_own(bare_url: str) -> None:
+    migrate.upgrade(bare_url)
+    migrate.downgrade(bare_url, "0002")
+    with psycopg.connect(bare_url) as connection:
+        for hashed, revoked_at in (("a", None), ("b", None), ("c", "2026-01-01")):
+            connection.execute(
+                "insert into precedent.api_tokens (id, name, token_hash, scopes, nodes, created_at, revoked_at)"
+                " values (gen_random_uuid(), 'n', %s, '{read}', '{*}', clock_timestamp(), %s)",
+                (hashed.encode(), revoked_at),
+            )
+    migrate.upgrade(bare_url)
+    with psycopg.connect(bare_url) as connection:
+        names = connection.execute(
+            "select convert_from(token_hash, 'UTF8'), name = 'n', name like 'n%' from precedent.api_tokens"
+        ).fetchall()
+    assert sorted(names) == [("a", True, True), ("b", False, True), ("c", True, True)]
+
+
 def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
     before = picture(database_url)
     migrate.upgrade(database_url)
@@ -96,6 +114,7 @@ def test_two_upgrades_at_once_do_not_meet(bare_url: str) -> None:
         "alter table precedent.outcomes alter column counted drop not null",
         "alter table precedent.reviews alter column reason type varchar(9)",
         "drop index precedent.events_type_ts_idx",
+        "drop index precedent.api_tokens_name_key",
         "create table ledger.more (id int)",
     ],
 )

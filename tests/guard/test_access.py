@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from precedent.db.reads import Reads
-from precedent.errors import FieldInvalid, ScopeMissing, TokenUnknown
+from precedent.errors import Conflict, FieldInvalid, ScopeMissing, TokenUnknown
 from precedent.guard.access import CACHE_SECONDS, CACHE_TOKENS, SCOPES, Access, Principal, create_token, is_valid_token, revoke_token
 
 
@@ -50,7 +50,17 @@ def test_only_the_hash_of_a_token_is_stored(database_url: str) -> None:
     assert stored == sha256(token.encode()).digest()
     assert token not in whole
     assert len(token) >= 43
-    assert create_token(database_url, "somebody", ["read"]) != token
+    assert create_token(database_url, "somebody else", ["read"]) != token
+
+
+def test_a_name_is_one_tokens_until_that_is_revoked_or_expires(database_url: str) -> None:
+    create_token(database_url, "somebody", ["read"])
+    with pytest.raises(Conflict, match="'somebody' is in use"):
+        create_token(database_url, "somebody", ["read"])
+    revoke_token(database_url, "somebody")
+    create_token(database_url, "somebody", ["read"], expires_in_days=-0.001)
+    create_token(database_url, "somebody", ["read"])
+    assert revoke_token(database_url, "somebody") == 1
 
 
 @pytest.mark.parametrize("scopes", [[], ["root"], ["read", "write"]])
@@ -130,8 +140,8 @@ def test_a_token_that_expired_is_unknown(database_url: str) -> None:
 def test_what_is_remembered_is_bounded(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.cursor().executemany(
-            "insert into precedent.api_tokens (id, name, token_hash, scopes, nodes) values (gen_random_uuid(), 'n', %s, '{read}', '{*}')",
-            [(sha256(f"token-{n}".encode()).digest(),) for n in range(CACHE_TOKENS + 1)],
+            "insert into precedent.api_tokens (id, name, token_hash, scopes, nodes) values (gen_random_uuid(), %s, %s, '{read}', '{*}')",
+            [(f"name-{n}", sha256(f"token-{n}".encode()).digest()) for n in range(CACHE_TOKENS + 1)],
         )
 
     async def use(access: Access, present: Present, reads: Counted) -> None:
