@@ -18,6 +18,7 @@ from precedent.errors import DatabaseUnavailable
 
 OWNER, API, PIPELINE, ERASER, ANALYST = (f"precedent_{name}" for name in ("owner", "api", "pipeline", "eraser", "analyst"))
 
+UTC = "-cTimeZone=UTC"  # a server, a database and a role may each have another zone
 STATEMENT_SECONDS = 5.0
 TRANSACTION_SECONDS = 10.0
 # How long TCP waits for a host that acknowledges nothing any more; a socket in the file system needs none.
@@ -36,10 +37,12 @@ def sqlalchemy_url(url: str, driver: str = "psycopg") -> str:
 
 
 def with_options(url: str, **options: str) -> str:
-    """The URL with server settings (`role`, `search_path`, …) that hold from the first statement of a session."""
+    """The URL with server settings (`role`, `search_path`, …) that hold from the first statement of a session; in UTC always."""
     parts = urlsplit(plain_url(url))
     query = dict(parse_qsl(parts.query))
     words = [query["options"]] if "options" in query else []
+    if UTC not in query.get("options", ""):
+        words.append(UTC)
     words += [f"-c{name}={value}" for name, value in options.items()]
     query["options"] = " ".join(words)
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe="/")))
@@ -57,7 +60,7 @@ def connect(url: str, role: str | None = None, *, autocommit: bool = False, **op
     """
     try:
         return psycopg.connect(
-            with_role(url, role) if role else plain_url(url),
+            with_role(url, role) if role else with_options(url),
             autocommit=autocommit,
             application_name="precedent",
             connect_timeout=5,
