@@ -97,8 +97,8 @@ class Decider:
     async def decide(self, question: Question, call: Call) -> Decision:
         """The decision, recorded.
 
-        Raises: NodeNotFound, ActionNotFound, PolicyNotFound, FactsInvalid, FieldInvalid, IdempotencyKeyReused; HeadMoved,
-        QueueFull and DatabaseUnavailable with nothing recorded.
+        Raises: NodeNotFound, ActionNotFound, PolicyNotFound, FactsInvalid, FieldInvalid, IdempotencyKeyReused, HeadMoved and
+        QueueFull, with nothing recorded; DatabaseUnavailable, after which the same claim finds again what a lost commit recorded.
         """
         for _ in range(MAX_TRIES):
             try:

@@ -18,7 +18,7 @@ PrecedentError
 │   ├── PolicyVersionExists    a published version never changes
 │   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
 │   └── JobRunning             the same partition is being computed
-├── Unavailable                try again later; nothing was written
+├── Unavailable                try again later; what was written is found again by the same Idempotency-Key
 │   ├── DatabaseUnavailable
 │   ├── QueueFull              the bounded append queue is full
 │   └── PipelineUnavailable    Dagster does not answer

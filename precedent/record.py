@@ -70,7 +70,9 @@ class Recorder:
         self._clock = clock
 
     async def record_event(self, happening: Happening, call: Call) -> Recorded:
-        """Raises: FieldInvalid, IdempotencyKeyReused; QueueFull and DatabaseUnavailable with nothing recorded."""
+        """Raises: FieldInvalid, IdempotencyKeyReused, HeadMoved and QueueFull, with nothing recorded; DatabaseUnavailable, after
+        which the same claim finds again what a lost commit recorded.
+        """
         self._require_past(happening.as_of_us, f"{happening.pointer}/as_of")
         for _ in range(MAX_TRIES):
             entry_id = self._clock.new_id()
@@ -103,8 +105,8 @@ class Recorder:
 
         `permit` hears the decision's node, and raises where the caller may not speak of it.
 
-        Raises: what `permit` does; DecisionNotFound, FactsInvalid, FieldInvalid, IdempotencyKeyReused; QueueFull and
-        DatabaseUnavailable with nothing recorded.
+        Raises: what `permit` does, DecisionNotFound, FactsInvalid, FieldInvalid, IdempotencyKeyReused and QueueFull, with nothing
+        recorded; DatabaseUnavailable, after which the same claim finds again what a lost commit recorded.
         """
         self._require_past(observation.as_of_us, f"{observation.pointer}/as_of")
         self._require_past(observation.observed_at_us, f"{observation.pointer}/observed_at")
