@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers import REPLAYED, event_answer, json_response, page_of, payload_of, recorded_response
-from api.batches import MAX_ELEMENTS, answer_all
+from api.batches import MAX_ELEMENTS, Elements, answer_all, read_elements
 from api.lean import LeanRoute
 from api.models import EventAnswer, EventRequest, EventsAccepted, Page
 from api.openapi import body_of
@@ -70,10 +70,7 @@ async def list_events(
 async def _record_many(request: Request, principal: Principal, body: bytes) -> Response:
     services = services_of(request)
     limit_bytes = services.settings.stream_line_limit_bytes
-    elements = parse_strict(body)
-    if not 0 < len(elements) <= MAX_ELEMENTS:
-        raise field_invalid("", f"an array has 1 to {MAX_ELEMENTS} events")
-    texts = element_texts(body.decode())
+    elements, texts = await read_elements(body, _elements_of)
 
     async def record_one(members: dict[str, Any], call: Call, prefix: str) -> tuple[dict[str, Any], bool]:
         if len(call.received) > limit_bytes:
@@ -88,6 +85,13 @@ async def _record_many(request: Request, principal: Principal, body: bytes) -> R
     status = 201 if len(rejected) < len(ids) else 422
     content = {"accepted": len(ids) - len(rejected), "ids": ids, "rejected": rejected}
     return json_response(content, status, REPLAYED if is_replay else None)
+
+
+def _elements_of(body: bytes) -> Elements:
+    elements = parse_strict(body)
+    if not 0 < len(elements) <= MAX_ELEMENTS:
+        raise field_invalid("", f"an array has 1 to {MAX_ELEMENTS} events")
+    return elements, element_texts(body.decode())
 
 
 def _happening_of(members: dict[str, Any], text: str, principal: Principal, prefix: str = "") -> Happening:
