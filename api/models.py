@@ -274,6 +274,21 @@ class ReadyAnswer(Strict):
     checks: dict[str, dict[str, Any]] = Field(description="each with `ok`, and `why` where it is not")
 
 
+class ProofAnswer(Strict):
+    """RFC 9162, section 2.1.3: `path` leads from `leaf` = SHA256(0x00 || envelope) to `root`, which the checkpoint signs."""
+
+    id: UUID
+    chain: str
+    leaf_index: int
+    leaf: Hex
+    envelope: str = Field(description="base64, 114 bytes: the one of the receipt")
+    path: list[Hex]
+    size: int
+    root: Hex
+    checkpoint: str = Field(description="C2SP tlog-checkpoint, a signed note: origin, size, root in base64, signature")
+    verifier_key: str = Field(description="of the note's signature; trust one that you have from elsewhere")
+
+
 class HeadAnswer(Strict):
     chain: str
     size: int

@@ -22,6 +22,7 @@ from precedent.ledger import store
 from precedent.ledger.anchor import FolderAnchor
 from precedent.ledger.integrate import Integrator, origin_of
 from precedent.ledger.keyring import Keyring, load_keyring
+from precedent.ledger.proof import Proofs
 from precedent.ledger.signer import Signer, load_seed
 from precedent.ledger.store import Entries
 from precedent.ledger.subjects import Subjects
@@ -50,6 +51,7 @@ class Services:
     access: Access
     authority: AuthoritySource
     entries: Entries
+    proofs: Proofs
     decider: Decider
     recorder: Recorder
 
@@ -90,6 +92,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
                     access=Access(reads, clock.monotonic_ns),
                     authority=authority,
                     entries=entries,
+                    proofs=Proofs(reads, chain_id),
                     decider=Decider(authority, subjects, features, entries, writer, clock),
                     recorder=Recorder(authority, subjects, entries, writer, clock),
                 )

@@ -21,6 +21,7 @@ PrecedentError
 ├── Unavailable                try again later; what was written is found again by the same Idempotency-Key
 │   ├── DatabaseUnavailable
 │   ├── QueueFull              the bounded append queue is full
+│   ├── ProofPending           recorded, but no signed checkpoint covers it yet
 │   └── PipelineUnavailable    Dagster does not answer
 └── LedgerBroken               what is stored contradicts itself; never continue
 """
@@ -165,6 +166,10 @@ class DatabaseUnavailable(Unavailable):
 
 class QueueFull(Unavailable):
     code = "QUEUE_FULL"
+
+
+class ProofPending(Unavailable):
+    code = "PROOF_PENDING"
 
 
 class PipelineUnavailable(Unavailable):

@@ -36,6 +36,9 @@ ROUTES: list[tuple[str, str, object, str]] = [
     ("PUT", "/flags/finance/approve_discount", FLAG, "flags:write"),
     ("PUT", "/kill-switch", {"halted": False, "reason": "r"}, "flags:write"),
     ("GET", "/ledger/head", None, "read"),
+    ("GET", "/ledger/checkpoint", None, "read"),
+    ("GET", "/ledger/tile/0/000.p/1", None, "read"),
+    ("GET", f"/decisions/{uuid4()}/proof", None, "read"),
 ]
 NEED_NO_TOKEN = {"/health", "/ready", "/metrics", "/", "/problems", "/problems/{code}"}
 NEED_THE_INTERNAL_TOKEN = {"/jobs/{job}/run", "/jobs/runs/{run_id}"}
@@ -59,6 +62,10 @@ def template_of(path: str) -> str:
     """The path as the application names it."""
     parts = path.strip("/").split("/")
     match parts:
+        case ["decisions", _, "proof"]:
+            return "/decisions/{decision_id}/proof"
+        case ["ledger", "tile", *_]:
+            return "/ledger/tile/{tile}"
         case ["decisions", "finance", *rest]:
             return "/".join(["/decisions", "{node}", *rest])
         case [("decisions" | "outcomes") as name, _]:
