@@ -165,6 +165,7 @@ events = Table(
     Column("payload", JSON, comment="null where it is personal: then it lives in the personal section alone"),
     UniqueConstraint("chain_id", "seq"),
     Index(None, "type", "ts"),
+    Index(None, "chain_id", "type", "seq"),
     schema="precedent",
 )
 
@@ -204,6 +205,7 @@ decisions = Table(
     UniqueConstraint("chain_id", "seq"),
     Index(None, "node", "ts"),
     Index(None, "policy_version"),
+    Index(None, "chain_id", "recorded_at"),
     schema="precedent",
 )
 

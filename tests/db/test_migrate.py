@@ -115,6 +115,7 @@ def test_two_upgrades_at_once_do_not_meet(bare_url: str) -> None:
         "alter table precedent.reviews alter column reason type varchar(9)",
         "drop index precedent.events_type_ts_idx",
         "drop index precedent.api_tokens_name_key",
+        "drop index precedent.decisions_chain_id_recorded_at_idx",
         "create table ledger.more (id int)",
     ],
 )
@@ -130,6 +131,8 @@ def test_the_indexes_that_queries_rely_on_exist(database_url: str) -> None:
         rows = connection.execute("select indexdef from pg_indexes where schemaname = 'precedent'").fetchall()
     definitions = " ".join(row[0] for row in rows)
     for index in ("events USING btree (type, ts)", "decisions USING btree (node, ts)", "decisions USING btree (policy_version)"):
+        assert index in definitions
+    for index in ("events USING btree (chain_id, type, seq)", "decisions USING btree (chain_id, recorded_at)"):
         assert index in definitions
     for index in ("outcomes USING btree (recorded_at)", "policy_versions USING btree (name, created_at DESC)"):
         assert index in definitions
