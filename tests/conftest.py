@@ -70,7 +70,7 @@ def module_database_url(server: EmbeddedPostgres) -> Iterator[str]:
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Development settings on the fresh database, with a home of their own."""
-    return load_settings(database_url=database_url, home=tmp_path / "home")
+    return load_settings(database_url=database_url, home=tmp_path / "home", dagster_url="http://127.0.0.1:9")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from precedent.settings import Settings, load_settings, project_root
 INTERNAL_TOKEN = "internal-token-of-the-tests"
 ACTIONS = (("finance", "approve_discount"), ("credit", "accept_application"))
 START_SECONDS = 60.0
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing answers there
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ class Installation:
 
 
 def install(database_url: str, home: Path, **overrides: object) -> Installation:
-    """Make a migrated database ready to decide."""
-    settings = load_settings(database_url=SecretStr(database_url), home=home, internal_job_token=SecretStr(INTERNAL_TOKEN), **overrides)
+    """Make a migrated database ready to decide. Its Dagster is nowhere: the default address may be somebody's running one."""
+    fixed: dict[str, object] = {"dagster_url": NOWHERE, "internal_job_token": SecretStr(INTERNAL_TOKEN)}
+    settings = load_settings(database_url=SecretStr(database_url), home=home, **fixed | overrides)
     publish_folder(database_url, settings, project_root() / "policies", "tests")
     for node, action in ACTIONS:
         set_flag(database_url, settings, node, action, True, 3, "tests", "tests")
