@@ -17,7 +17,7 @@ from starlette.responses import Response
 from api.answers import REPLAYED, json_response
 from api.problems import answer_error, problem_body
 from api.requests import call_at, field_invalid, parse_object
-from precedent.decide import Call
+from precedent.call import Call
 from precedent.errors import Unavailable
 from precedent.ledger.canonical import element_texts, member_texts
 

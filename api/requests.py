@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.problems import Problem
 from api.services import Services
+from precedent.call import Call
 from precedent.clock import from_instant
-from precedent.decide import Call
 from precedent.errors import Fault, FieldInvalid, TokenUnknown
 from precedent.guard.access import Principal
 from precedent.ledger.canonical import parse_strict

@@ -7,18 +7,16 @@ No way back, but one: when flags or policies changed meanwhile, the append refus
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from precedent.authority import Authority, AuthoritySource
+from precedent.call import Call
 from precedent.clock import Clock, to_instant
 from precedent.errors import Fault, FieldInvalid, HeadMoved, InputRefused, LedgerBroken, NotFound
-from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, Stale, SubjectMoved, draft_entry
-from precedent.ledger.idempotency import Claim
+from precedent.ledger.entry import MAX_TRIES, Appended, Claimed, Draft, Kind, Section, Stale, SubjectMoved, draft_entry
 from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
 from precedent.ledger.writer import Writer
@@ -27,24 +25,7 @@ from precedent.policy.compile import CompiledPolicy
 from precedent.policy.evaluate import EVALUATOR, Control, Moment, evaluate, moment_of
 from precedent.policy.facts import TypedFacts, type_facts
 
-# Flags change by a person's hand: to lose this race so often, something else is wrong.
-MAX_TRIES = 8
 BASELINE = "A"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """About the request itself: who asks, under which correlation id, since when (monotonic), in which words, with which key."""
-
-    principal: str
-    correlation_id: str
-    received_ns: int
-    received: bytes
-    claim: Claim | None = None
-
-    def received_hash(self, subject: Subject | None) -> str:
-        """Of the text received, hex: SHA-256, or an HMAC under the subject's key, which dies with it, where it is personal."""
-        return (hmac.digest(subject.data_key, self.received, "sha256") if subject else sha256(self.received).digest()).hex()
 
 
 @dataclass(frozen=True, slots=True)

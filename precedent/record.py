@@ -8,17 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from precedent.authority import AuthoritySource
+from precedent.call import Call
 from precedent.clock import Clock, to_instant
-from precedent.decide import Call
 from precedent.errors import DecisionNotFound, Fault, FieldInvalid, HeadMoved, LedgerBroken
 from precedent.learning.reward import reward_of
-from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Kind, Section, SubjectMoved, draft_entry
+from precedent.ledger.entry import MAX_TRIES, Answer, Appended, Claimed, Draft, Kind, Section, SubjectMoved, draft_entry
 from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
 from precedent.ledger.writer import Writer
 from precedent.policy.facts import type_metrics
-
-MAX_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)

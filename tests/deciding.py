@@ -13,9 +13,10 @@ import psycopg
 from running_api import Installation
 
 from precedent.authority import AuthoritySource
+from precedent.call import Call
 from precedent.clock import Clock, SystemClock
 from precedent.db.reads import Reads
-from precedent.decide import Call, Decider, Question
+from precedent.decide import Decider, Question
 from precedent.ledger.idempotency import Claim
 from precedent.ledger.keyring import load_keyring
 from precedent.ledger.store import Entries, chain_id_of

@@ -10,10 +10,10 @@ from deciding import DEAL, call, core_of, question, size_of
 from running_api import Installation
 
 from precedent.clock import from_instant
-from precedent.decide import MAX_TRIES, Decision, Question
+from precedent.decide import Decision, Question
 from precedent.errors import ActionNotFound, FactsInvalid, FieldInvalid, HeadMoved, IdempotencyKeyReused, NodeNotFound, PolicyNotFound
 from precedent.guard.flags import set_flag
-from precedent.ledger.entry import Answer, Draft
+from precedent.ledger.entry import MAX_TRIES, Answer, Draft
 from precedent.ledger.idempotency import Claim
 from precedent.ledger.writer import Writer
 from precedent.policy.evaluate import Control, Moment, evaluate

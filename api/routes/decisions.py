@@ -15,7 +15,8 @@ from api.models import DecisionAnswer, DecisionAnswers, DecisionBatch, DecisionR
 from api.openapi import body_of
 from api.requests import MAX_SEQ, Members, authenticate, call_of, parse_object, parse_uuid, read_body
 from api.services import Services, services_of
-from precedent.decide import Call, Question, replayed
+from precedent.call import Call
+from precedent.decide import Question, replayed
 from precedent.errors import ScopeMissing
 from precedent.guard.access import Principal
 from precedent.ledger import store

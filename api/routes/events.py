@@ -17,7 +17,7 @@ from api.openapi import body_of
 from api.problems import Problem
 from api.requests import MAX_SEQ, Members, authenticate, call_of, correlation_id_of, field_invalid, parse_object, read_body
 from api.services import services_of
-from precedent.decide import Call
+from precedent.call import Call
 from precedent.guard.access import Principal
 from precedent.ledger.canonical import element_texts, member_texts, parse_strict
 from precedent.ledger.projections import EVENT_COLUMNS, EVENTS, as_row

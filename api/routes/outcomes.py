@@ -15,7 +15,7 @@ from api.models import OutcomeAnswer, OutcomeAnswers, OutcomeBatch, OutcomeReque
 from api.openapi import body_of
 from api.requests import Members, authenticate, call_of, parse_object, parse_uuid, read_body
 from api.services import services_of
-from precedent.decide import Call
+from precedent.call import Call
 from precedent.guard.access import Principal
 from precedent.ledger.projections import OUTCOME_COLUMNS, OUTCOMES, as_row
 from precedent.record import Observation

@@ -24,6 +24,10 @@ ENVELOPE = struct.Struct(">BB16sQQ16s32s32s")
 ENVELOPE_BYTES = 114
 NO_PREVIOUS = bytes(32)
 
+# How often that is done again which came back `Stale` or `SubjectMoved`. Flags and policies change by a person's hand: who loses
+# this race so often has met something else.
+MAX_TRIES = 8
+
 
 class Kind(IntEnum):
     """What an entry records."""

@@ -13,7 +13,7 @@ import psycopg
 from precedent.clock import Clock, SystemClock
 from precedent.db.engine import API, transaction
 from precedent.errors import Conflict, HeadMoved, LedgerBroken, PolicyInvalid, PolicyNotFound, PolicyVersionExists
-from precedent.ledger.entry import Appended, Claimed, Draft, Kind, Section, Stale, draft_entry
+from precedent.ledger.entry import MAX_TRIES, Appended, Claimed, Draft, Kind, Section, Stale, draft_entry
 from precedent.ledger.idempotency import Claim, claimed_by
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
@@ -22,9 +22,6 @@ from precedent.policy.compile import compile_policy
 from precedent.policy.document import Document, load_document
 from precedent.policy.lint import lint
 from precedent.settings import Settings
-
-# Policies and flags change by a person's hand: to lose this race so often, something else is wrong.
-MAX_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
