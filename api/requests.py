@@ -23,6 +23,8 @@ from precedent.ledger.idempotency import Claim, claim_of
 
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 MAX_TEXT_CHARS = 256
+CORRELATION_ID = re.compile(r"[!-~]{1,128}")
+NO_CORRELATION_ID = "a correlation id has 1 to 128 printable ASCII characters without spaces"
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 MAX_SEQ = 2**63 - 1
 LATEST_US = from_instant("9999-12-31T00:00:00Z")
@@ -105,7 +107,7 @@ def call_of(request: Request, services: Services, principal: Principal, received
     """
     if correlation_id is not None:
         request.scope["is_callers_id"] = True
-        request.scope["correlation_id"] = _require_token_text(correlation_id, "/correlation_id")
+        request.scope["correlation_id"] = _require_correlation_id(correlation_id, "/correlation_id")
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
     claim = idempotency_claim(request, services, principal, received)
     return Call(principal.name, request.scope["correlation_id"], request.scope["received_ns"], received, claim)
@@ -135,7 +137,7 @@ def call_at(call: Call, place: int, members: Mapping[str, Any], received: str, p
     correlation_id = correlation_id_of(members)
     return Call(
         call.principal,
-        call.correlation_id if correlation_id is None else _require_token_text(correlation_id, f"{pointer}/correlation_id"),
+        call.correlation_id if correlation_id is None else _require_correlation_id(correlation_id, f"{pointer}/correlation_id"),
         call.received_ns,
         received.encode(),
         call.claim.at(place) if call.claim else None,
@@ -208,9 +210,9 @@ def parse_uuid(value: object, pointer: str) -> UUID:
     return UUID(value)
 
 
-def _require_token_text(value: object, pointer: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 128 or not value.isascii() or not value.isprintable() or " " in value:
-        raise field_invalid(pointer, "a correlation id has 1 to 128 printable ASCII characters without spaces")
+def _require_correlation_id(value: object, pointer: str) -> str:
+    if not isinstance(value, str) or not CORRELATION_ID.fullmatch(value):
+        raise field_invalid(pointer, NO_CORRELATION_ID)
     return value
 
 

@@ -45,7 +45,7 @@ def publish_policies(settings: Settings, url: str) -> list[str]:
 
     An action that someone disabled has a flag, and stays disabled.
     """
-    published = publish_folder(url, settings, project_root() / "policies", PRINCIPAL, activate=True)
+    published = publish_folder(url, settings, project_root() / "policies", PRINCIPAL)
     done = [f"published {one.ref}" for one in published if one.is_new]
     with connect(url, API) as connection:
         chain_id = chain_id_of(connection, settings.chain)

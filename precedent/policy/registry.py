@@ -111,7 +111,7 @@ def withdraw(url: str, settings: Settings, ref: str, principal: str, claim: Clai
     return _append(url, settings, next_draft, claim)
 
 
-def publish_folder(url: str, settings: Settings, folder: Path, principal: str, activate: bool = True) -> list[Published]:
+def publish_folder(url: str, settings: Settings, folder: Path, principal: str, and_activate: bool = True) -> list[Published]:
     """Publish every policy under `folder` (not the tests beside them), and activate each version that is new.
 
     A version that an operator superseded or withdrew stays so.
@@ -121,13 +121,10 @@ def publish_folder(url: str, settings: Settings, folder: Path, principal: str, a
         if path.name.endswith("_test.yaml") or path.parent.name.startswith("_"):
             continue
         one = publish(url, settings, path.read_text(), str(path), principal)
-        if one.is_new and activate:
-            _activate(url, settings, one.ref, principal)
+        if one.is_new and and_activate:
+            activate(url, settings, one.ref, principal)
         published.append(one)
     return published
-
-
-_activate = activate
 
 
 def compile_active(rows: list[list[str]], known: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def test_a_folder_can_be_published_without_activating(database_url: str, setting
     (tmp_path / "finance" / "one_test.yaml").write_text("not a policy")
     (tmp_path / "_schemas").mkdir()
     (tmp_path / "_schemas" / "none.yaml").write_text("not a policy")
-    (one,) = publish_folder(database_url, settings, tmp_path, "somebody", activate=False)
+    (one,) = publish_folder(database_url, settings, tmp_path, "somebody", and_activate=False)
     assert states(database_url) == {one.ref: "published"}
 
 
