@@ -9,7 +9,7 @@ PrecedentError
 │   ├── FactsInvalid           facts or metrics that break the policy's contract
 │   └── FieldInvalid           any other field of a request
 ├── NotFound                   what was named does not exist
-│   ├── NodeNotFound, ActionNotFound, PolicyNotFound, DecisionNotFound, EventNotFound
+│   ├── NodeNotFound, ActionNotFound, PolicyNotFound, DecisionNotFound
 ├── Forbidden                  known caller, missing right
 │   ├── TokenUnknown           no token, or one that is unknown, expired or revoked
 │   └── ScopeMissing           the token lacks a scope or a node
@@ -118,10 +118,6 @@ class PolicyNotFound(NotFound):
 
 class DecisionNotFound(NotFound):
     code = "DECISION_NOT_FOUND"
-
-
-class EventNotFound(NotFound):
-    code = "EVENT_NOT_FOUND"
 
 
 class Forbidden(PrecedentError):
