@@ -14,7 +14,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from precedent.db.engine import API, Deadline, with_options
-from precedent.errors import DatabaseUnavailable
+from precedent.errors import DatabaseUnavailable, LedgerBroken
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -78,16 +78,19 @@ class Reads:
 
 
 class SharedLookup(Generic[K, V]):
-    """`get(key)` for many requests at once by one `fetch(keys)` at a time; absent keys give None."""
+    """`get(key)` for many requests at once by one `fetch(keys)` at a time; absent keys give None.
 
-    def __init__(self, fetch: Callable[[list[K]], Awaitable[dict[K, V]]]) -> None:
+    A key whose row is broken has the fault in place of its value: it fails whoever asked for that key, and nobody beside them.
+    """
+
+    def __init__(self, fetch: Callable[[list[K]], Awaitable[Mapping[K, V | LedgerBroken]]]) -> None:
         self._fetch = fetch
         self._waiting: dict[K, asyncio.Future[V | None]] = {}
         self._is_running = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V | None:
-        """Raises: what `fetch` raised."""
+        """Raises: what `fetch` raised, or has for this key."""
         future = self._waiting.get(key)
         if future is None:
             future = self._waiting[key] = asyncio.get_running_loop().create_future()
@@ -106,9 +109,17 @@ class SharedLookup(Generic[K, V]):
                 found = await self._fetch(list(batch))
             except Exception as error:
                 for future in batch.values():
-                    future.set_exception(error)
-                    future.exception()  # whoever waited may be gone
+                    _fail(future, error)
             else:
                 for key, future in batch.items():
-                    future.set_result(found.get(key))
+                    value = found.get(key)
+                    if isinstance(value, LedgerBroken):
+                        _fail(future, value)
+                    else:
+                        future.set_result(value)
         self._is_running = False
+
+
+def _fail(future: asyncio.Future[V], error: Exception) -> None:
+    future.set_exception(error)
+    future.exception()  # whoever waited may be gone

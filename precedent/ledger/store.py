@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from precedent.db.reads import Reads, SharedLookup
-from precedent.errors import SettingsInvalid
+from precedent.errors import LedgerBroken, NotStrictJson, SettingsInvalid
 from precedent.ledger.canonical import parse_strict
 from precedent.ledger.entry import Appended, Claimed, Section
 
@@ -52,11 +52,6 @@ def chain_id_of(connection: psycopg.Connection, name: str) -> UUID:
     return found
 
 
-def sections_of(section_ids: list[int], stored: list[bytes]) -> dict[Section, Any]:
-    """The non-personal sections of one row, parsed."""
-    return {Section(section_id): parse_strict(text) for section_id, text in zip(section_ids, stored, strict=True)}
-
-
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
     """An entry as it stands, its sections parsed; the personal one is not among them."""
@@ -77,7 +72,7 @@ class Entries:
         self._revisions: SharedLookup[int, int] = SharedLookup(self._fetch_revisions)
 
     async def find(self, entry_id: UUID) -> StoredEntry | None:
-        """Raises: DatabaseUnavailable."""
+        """Raises: DatabaseUnavailable; LedgerBroken where what stands there is no entry."""
         return await self._lookup.get(entry_id)
 
     async def find_claimed(self, claim: bytes) -> Claimed | None:
@@ -98,14 +93,20 @@ class Entries:
     async def _fetch_revisions(self, seqs: list[int]) -> dict[int, int]:
         return dict(await self._reads.fetch(REVISIONS, (seqs, self._chain_id)))
 
-    async def _fetch(self, entry_ids: list[UUID]) -> dict[UUID, StoredEntry]:
-        found = {}
+    async def _fetch(self, entry_ids: list[UUID]) -> dict[UUID, StoredEntry | LedgerBroken]:
+        found: dict[UUID, StoredEntry | LedgerBroken] = {}
         for entry_id, seq, envelope, leaf, section_ids, stored in await self._reads.fetch(ENTRIES, (entry_ids, self._chain_id)):
-            sections = sections_of(section_ids, stored)
-            found[entry_id] = StoredEntry(
-                Appended(entry_id, seq, envelope, leaf),
-                sections[Section.CORE],
-                sections.get(Section.FACTS, {}),
-                sections.get(Section.MEMORY, {}),
-            )
+            try:
+                found[entry_id] = _entry_of(Appended(entry_id, seq, envelope, leaf), section_ids, stored)
+            except LedgerBroken as broken:
+                found[entry_id] = broken
         return found
+
+
+def _entry_of(place: Appended, section_ids: list[int], stored: list[bytes]) -> StoredEntry:
+    """Raises: LedgerBroken. That its bytes are JSON is the ledger's promise, not the caller's fault."""
+    try:
+        sections = {Section(section_id): parse_strict(text) for section_id, text in zip(section_ids, stored, strict=True)}
+        return StoredEntry(place, sections[Section.CORE], sections.get(Section.FACTS, {}), sections.get(Section.MEMORY, {}))
+    except (NotStrictJson, ValueError, KeyError) as error:
+        raise LedgerBroken(f"couldn't read entry {place.seq}: {error}") from error

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from precedent.clock import Clock
 from precedent.db.reads import Reads, SharedLookup
+from precedent.errors import LedgerBroken
 from precedent.ledger import store
 from precedent.ledger.canonical import canonical_bytes
 from precedent.ledger.entry import NewSubject
@@ -64,9 +65,14 @@ class Subjects:
         """Another process was first: look again."""
         self._known.pop(subject.lookup_hash, None)
 
-    async def _fetch(self, hashes: list[bytes]) -> dict[bytes, Subject]:
-        rows = await self._reads.fetch(store.SUBJECTS, (hashes, self._chain_id))
-        return {row[0]: Subject(row[1], row[0], self._keyring.unwrap(row[2], row[3]), None) for row in rows}
+    async def _fetch(self, hashes: list[bytes]) -> dict[bytes, Subject | LedgerBroken]:
+        found: dict[bytes, Subject | LedgerBroken] = {}
+        for lookup_hash, subject_id, epoch_key, wrapped in await self._reads.fetch(store.SUBJECTS, (hashes, self._chain_id)):
+            try:
+                found[lookup_hash] = Subject(subject_id, lookup_hash, self._keyring.unwrap(epoch_key, wrapped), None)
+            except LedgerBroken as broken:
+                found[lookup_hash] = broken
+        return found
 
     def _make(self, lookup_hash: bytes) -> Subject:
         data_key = self._clock.random_bytes(32)
