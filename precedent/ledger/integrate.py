@@ -86,9 +86,11 @@ class Integrator:
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Give up the lead."""
+        """Give up the lead, said to the server: it notices a closed session only later, and the next process would wait."""
         connection, self._connection, self._is_leader, self._edge = self._connection, None, False, None
         if connection is not None:
+            with suppress(psycopg.Error):
+                connection.execute(tile_store.STOP_LEADING)
             connection.close()
 
     def require_continued(self) -> None:

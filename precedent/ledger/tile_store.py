@@ -11,6 +11,7 @@ import psycopg
 from precedent.ledger.tiles import Tile, TileName
 
 TRY_TO_LEAD = "select pg_try_advisory_lock(%s, %s)"
+STOP_LEADING = "select pg_advisory_unlock_all()"
 
 NEWEST_CHECKPOINT = "select size, root, note from ledger.checkpoint where chain_id = %s order by size desc limit 1"
 
