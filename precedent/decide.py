@@ -15,8 +15,9 @@ from uuid import UUID
 from precedent.authority import Authority, AuthoritySource
 from precedent.call import Call
 from precedent.clock import Clock, to_instant
-from precedent.errors import Fault, FieldInvalid, HeadMoved, InputRefused, LedgerBroken, NotFound
+from precedent.errors import Fault, FieldInvalid, HeadMoved, InputRefused, NotFound
 from precedent.ledger.entry import MAX_TRIES, Appended, Claimed, Draft, Kind, Section, Stale, SubjectMoved, draft_entry
+from precedent.ledger.idempotency import first_entry
 from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
 from precedent.ledger.writer import Writer
@@ -89,7 +90,7 @@ class Decider:
                 first = await self._entries.find_claimed(call.claim.claim) if call.claim else None
                 if first is None:
                     raise
-                return await self._replayed(first, call)
+                return replayed(await first_entry(self._entries, call.claim, first))
             answer = await self._writer.append(prepared.draft)
             match answer:
                 case Appended():
@@ -97,7 +98,7 @@ class Decider:
                         self._subjects.recorded(prepared.subject)
                     return Decision(answer, *prepared.decision)
                 case Claimed():
-                    return await self._replayed(answer, call)
+                    return replayed(await first_entry(self._entries, call.claim, answer))
                 case SubjectMoved() if prepared.subject is not None:
                     self._subjects.forget(prepared.subject)
                 case Stale():
@@ -156,15 +157,6 @@ class Decider:
         if typed.pseudonym is not None:
             return await self._subjects.resolve(*typed.pseudonym)
         return self._subjects.own(entry_id) if typed.personal else None
-
-    async def _replayed(self, claimed: Claimed, call: Call) -> Decision:
-        if call.claim is None:
-            raise LedgerBroken(f"an entry that claims nothing was answered with {claimed}")
-        call.claim.require_same_body(claimed)
-        entry = await self._entries.find(claimed.entry_id)
-        if entry is None:
-            raise LedgerBroken(f"an idempotency key names {claimed.entry_id}, which no entry has")
-        return replayed(entry)
 
 
 def replayed(entry: StoredEntry) -> Decision:

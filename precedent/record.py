@@ -13,6 +13,7 @@ from precedent.clock import Clock, to_instant
 from precedent.errors import DecisionNotFound, Fault, FieldInvalid, HeadMoved, LedgerBroken
 from precedent.learning.reward import reward_of
 from precedent.ledger.entry import MAX_TRIES, Answer, Appended, Claimed, Draft, Kind, Section, SubjectMoved, draft_entry
+from precedent.ledger.idempotency import first_entry
 from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
 from precedent.ledger.writer import Writer
@@ -164,12 +165,9 @@ class Recorder:
     async def _recorded(self, answer: Answer, core: dict[str, Any], facts: dict[str, Any], call: Call) -> Recorded:
         if isinstance(answer, Appended):
             return Recorded(answer, core, facts)
-        if not isinstance(answer, Claimed) or call.claim is None:
+        if not isinstance(answer, Claimed):
             raise LedgerBroken(f"an entry that is bound to no epoch was answered with {answer}")
-        call.claim.require_same_body(answer)
-        entry = await self._entries.find(answer.entry_id)
-        if entry is None:
-            raise LedgerBroken(f"an idempotency key names {answer.entry_id}, which no entry has")
+        entry = await first_entry(self._entries, call.claim, answer)
         return Recorded(entry.place, entry.core, entry.facts, is_replay=True)
 
     def _draft(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from precedent.errors import Fault, FieldInvalid, IdempotencyKeyReused
+from precedent.errors import Fault, FieldInvalid, IdempotencyKeyReused, LedgerBroken
 from precedent.ledger import store
 from precedent.ledger.entry import Claimed
 from precedent.ledger.keyring import Keyring
@@ -55,3 +55,17 @@ def claimed_by(connection: psycopg.Connection, chain_id: UUID, claim: Claim | No
     claimed = Claimed(*row)
     claim.require_same_body(claimed)
     return claimed
+
+
+async def first_entry(entries: store.Entries, claim: Claim | None, claimed: Claimed) -> store.StoredEntry:
+    """The entry that claimed the key first, if `claim` is of the same body.
+
+    Raises: IdempotencyKeyReused; DatabaseUnavailable; LedgerBroken where nothing was claimed, or no such entry stands.
+    """
+    if claim is None:
+        raise LedgerBroken(f"an entry that claims nothing was answered with {claimed}")
+    claim.require_same_body(claimed)
+    entry = await entries.find(claimed.entry_id)
+    if entry is None:
+        raise LedgerBroken(f"an idempotency key names {claimed.entry_id}, which no entry has")
+    return entry
