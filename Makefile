@@ -89,7 +89,7 @@ notebooks: $(INSTALLED) ## run the notebooks, each on a database of its own
 .PHONY: lock
 lock: .venv/uv/bin/uv ## resolve pyproject.toml into requirements.lock: versions and hashes, no addresses
 	@.venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-		--extra dev --no-emit-index-url --no-header --no-annotate --output-file requirements.lock pyproject.toml
+		--all-extras --no-emit-index-url --no-header --no-annotate --output-file requirements.lock pyproject.toml
 
 .venv/uv/bin/uv:
 	@"$(PYTHON)" -m venv .venv/uv
