@@ -25,7 +25,7 @@ from precedent.policy.nearest import Counterfactual, Landing, find_nearest
 from precedent.policy.result import Control, Moment, Reason, Recommendation, Result, Step
 from precedent.policy.thresholds import Value
 
-EVALUATOR = f"precedent/1 cel-expr-python/{version('cel-expr-python')}"
+EVALUATOR = f"precedent/2 cel-expr-python/{version('cel-expr-python')}"
 ERROR_LIMIT_CHARS = 200
 REASON_LIMIT = 6
 

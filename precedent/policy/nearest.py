@@ -70,14 +70,14 @@ def find_nearest(
     land: Callable[[Mapping[str, Value]], Landing | None],
 ) -> Counterfactual | None:
     """The nearest change that lands in a band at most `top_level`; `land` evaluates changed values. None where none is found."""
-    candidates: dict[tuple[str, Value], tuple[int, int]] = {}
+    candidates: dict[tuple[str, Value], tuple[int, int, int]] = {}
     for aim in aims:
         if aim.level > top_level:
             continue
         for name in _movable(aim, values):
             target = _target(aim.by_fact[name], scope[name], values)
             if target is not None:
-                rank = (_distance(values[name], target), aim.level)
+                rank = (*_distance(values[name], target), aim.level)
                 candidates[name, target] = min(rank, candidates.get((name, target), rank))
     ranked = sorted(candidates.items(), key=lambda held: (held[1], held[0][0]))
     for (name, target), _ in ranked[:TRIAL_LIMIT]:
@@ -121,11 +121,16 @@ def _target(thresholds: tuple[Threshold, ...], variable: Variable, values: Mappi
     return target if low <= high and target != current else None
 
 
-def _distance(current: Value, target: Value) -> int:
-    """How far a change goes, in ppm of the larger value; another word, or yes for no, is the whole way."""
+def _distance(current: Value, target: Value) -> tuple[int, int]:
+    """How far a change goes, in ppm of the present value, then in units; another word, or yes for no, is the whole way.
+
+    Measured against the present value alone, so that of two values of one fact the nearer is never further: against the
+    larger of both, every change from 0 was the whole way, and 25 % came before 23 %.
+    """
     if isinstance(current, (str, bool)) or isinstance(target, str):
-        return _WHOLE
-    return abs(target - current) * _WHOLE // max(abs(current), abs(target), 1)
+        return _WHOLE, 0
+    change = abs(target - current)
+    return change * _WHOLE // max(abs(current), 1), change
 
 
 def _say(variable: Variable, current: Value, target: Value, landing: Landing) -> Counterfactual:

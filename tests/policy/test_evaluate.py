@@ -266,7 +266,7 @@ def test_two_processes_give_the_same_bytes() -> None:
 
 
 def test_the_evaluator_names_its_exact_version() -> None:
-    assert EVALUATOR == "precedent/1 cel-expr-python/0.1.3"
+    assert EVALUATOR == "precedent/2 cel-expr-python/0.1.3"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from precedent.policy.evaluate import Control, Moment, Result, evaluate
@@ -45,6 +45,7 @@ def test_following_a_counterfactual_is_approved_or_needs_less_authority(margin: 
 
 
 @given(points, points, grants)
+@example(0, 0, Control(halted=False, enabled=True, max_level=2))
 def test_no_nearer_value_of_that_fact_would_do(margin: int, discount: int, control: Control) -> None:
     raw = raw_deal(margin, discount)
     result = answer(raw, control)
@@ -66,6 +67,12 @@ def test_where_one_fact_could_help_a_change_is_offered(margin: int, discount: in
         for edge in range(0, 10_001, 100):
             assert not is_better(answer({**raw, "requested_discount_pct": write_decimal(edge, 4)}, control), result)
             assert not is_better(answer({**raw, "base_margin_pct": write_decimal(edge, 4)}, control), result)
+
+
+def test_from_nothing_the_nearest_approval_comes_before_the_narrowest() -> None:
+    change = answer(raw_deal(0, 0), Control(halted=False, enabled=True, max_level=2)).counterfactual
+    assert change is not None
+    assert change.text == "23 points more base_margin_pct would act within broad guardrails (AL2)"
 
 
 def test_the_narrowest_approval_has_nothing_to_gain() -> None:
