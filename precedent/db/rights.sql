@@ -56,9 +56,14 @@ end
 $$;
 
 -- ── kinds ──
-insert into ledger.writer_kind (role_name, kind)
-values ('precedent_api', 1), ('precedent_api', 2), ('precedent_api', 3), ('precedent_api', 4), ('precedent_api', 5), ('precedent_api', 6),
-       ('precedent_pipeline', 7), ('precedent_pipeline', 10), ('precedent_eraser', 8), ('precedent_owner', 9), ('precedent_owner', 11)
+-- Exactly these: a kind that a role was given by another hand, or by an earlier version, goes at the next start.
+with stated (role_name, kind) as (
+    values ('precedent_api', 1), ('precedent_api', 2), ('precedent_api', 3), ('precedent_api', 4), ('precedent_api', 5), ('precedent_api', 6),
+           ('precedent_pipeline', 7), ('precedent_pipeline', 10), ('precedent_eraser', 8), ('precedent_owner', 9), ('precedent_owner', 11)
+), removed as (
+    delete from ledger.writer_kind w where not exists (select 1 from stated s where s.role_name = w.role_name and s.kind = w.kind)
+)
+insert into ledger.writer_kind (role_name, kind) select s.role_name, s.kind from stated s
 on conflict do nothing;
 
 -- ── rights ──

@@ -1,140 +1,243 @@
-"""Every forbidden statement is tried as every role, on every table; what is not allowed by name is forbidden."""
+"""Every statement that is not allowed by name is tried as every role, on everything that the catalog lists.
+
+Each role is tried from a login of its own that is a member of it alone, so that nothing rests on what an administrator's
+session could take back. What is allowed stands in `allowed_rights.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from importlib.resources import files
 
 import psycopg
 import pytest
-import sample_entries as sample
+from allowed_rights import FUNCTIONS, KINDS, MAY_CHANGE, RELATIONS, ROLES, RUN_AS_OWNER, SCHEMAS
+from database_catalog import PUBLIC_RIGHTS, TRIGGERS, Relation, functions, relations, sequences
 from psycopg import sql
 
-from precedent.db.engine import ANALYST, API, ERASER, OWNER, PIPELINE, connect
+from precedent.db import migrate
+from precedent.db.engine import ANALYST, OWNER, connect
 from precedent.db.tables import metadata
 
-RECORD = ("ledger.chain", "ledger.entry", "ledger.section", "ledger.subject_key", "ledger.tile", "ledger.checkpoint")
-TABLES = tuple(sorted(metadata.tables))
-ROLES = (API, PIPELINE, ERASER, ANALYST)
-DERIVED = {
-    f"precedent.{name}" for name in ("events", "decisions", "outcomes", "reviews", "policy_versions", "node_flags", "policy_variants_stats")
-}
-
-MAY_READ = {
-    API: set(TABLES),
-    PIPELINE: {"ledger.chain", "ledger.entry", "ledger.section", "precedent.outbox"} | DERIVED,
-    ERASER: {name for name in TABLES if name.startswith("ledger.")} | {"precedent.subjects"},
-    ANALYST: {"ledger.chain", "ledger.entry"} | DERIVED,
-}
-MAY_UPDATE = {(API, "precedent.outbox", column) for column in ("attempts", "next_attempt_at", "delivered_at", "dead_at", "last_error")}
+RECORD = sorted(name for name in metadata.tables if name.startswith("ledger.") and name not in MAY_CHANGE)
 
 
-@pytest.fixture(scope="module")
-def filled_url(module_database_url: str) -> str:
-    sample.fill(module_database_url)
-    with connect(module_database_url) as connection:  # row triggers speak of rows only
-        connection.execute(
-            r"""
-            insert into ledger.tile select id, 0, 0, decode(repeat('00', 8192), 'hex'), decode(repeat('00', 32), 'hex') from ledger.chain;
-            insert into ledger.checkpoint select id, 1, decode(repeat('00', 32), 'hex'), '' from ledger.chain
-            """
-        )
-    return module_database_url
+def test_the_roles_are_those_that_the_code_names_and_nobody_can_log_in_as_one(administrator: psycopg.Connection) -> None:
+    laid = set(re.findall(r"'(precedent_\w+)'", files("precedent.db").joinpath("roles.sql").read_text()))
+    rows = administrator.execute(
+        r"""
+        select rolname, rolcanlogin or rolsuper or rolcreaterole or rolcreatedb or rolbypassrls or rolreplication
+        from pg_roles where rolname like 'precedent\_%'
+        """
+    ).fetchall()
+    assert dict(rows) == dict.fromkeys(laid, False)
+    assert laid == {*ROLES, OWNER}
+    members = administrator.execute(
+        "select roleid::regrole::text, member::regrole::text from pg_auth_members where member::regrole::text = any (%s)", ([*laid],)
+    ).fetchall()
+    assert members == [], "no role has the rights of another"
 
 
-@pytest.fixture
-def as_role(filled_url: str, role: str) -> Iterator[psycopg.Connection]:
-    with connect(filled_url, role) as connection:
-        yield connection
-        connection.rollback()
+def test_every_table_view_and_function_is_on_the_list_and_none_besides(administrator: psycopg.Connection) -> None:
+    assert {relation.name for relation in relations(administrator)} == set(RELATIONS)
+    names = {function.name for function in functions(administrator)}
+    assert set(FUNCTIONS) <= names
+    assert {function.name for function in functions(administrator) if function.runs_as_owner} == RUN_AS_OWNER
+    stray = administrator.execute(
+        "select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> all (%s)", (["information_schema", "public", *SCHEMAS],)
+    ).fetchall()
+    assert stray == []
 
 
-def statement(words: str, table: str, column: str = "") -> sql.Composed:
-    return sql.SQL(words).format(table=sql.Identifier(*table.split(".")), column=sql.Identifier(column))  # type: ignore[arg-type]
+def test_nothing_is_public(administrator: psycopg.Connection) -> None:
+    assert administrator.execute(PUBLIC_RIGHTS, {"schemas": list(SCHEMAS)}).fetchall() == []
 
 
-def is_refused(connection: psycopg.Connection, query: sql.Composed) -> bool:
-    """Whether the statement failed for want of a right; nothing it did remains."""
+def test_everything_of_ours_is_owned_by_the_role_that_no_process_becomes(administrator: psycopg.Connection) -> None:
+    rows = administrator.execute(
+        """
+        select oid::regclass::text, relowner::regrole::text from pg_class
+        where relnamespace in ('ledger'::regnamespace, 'precedent'::regnamespace)
+        union all select oid::regprocedure::text, proowner::regrole::text from pg_proc
+        where pronamespace in ('ledger'::regnamespace, 'precedent'::regnamespace)
+        union all select nspname, nspowner::regrole::text from pg_namespace where nspname in ('ledger', 'precedent')
+        """
+    ).fetchall()
+    assert {owner for _, owner in rows} == {OWNER}, [name for name, owner in rows if owner != OWNER]
+
+
+def test_what_runs_as_the_owner_pins_its_search_path(administrator: psycopg.Connection) -> None:
+    """And nobody can put anything into what it is pinned to."""
+    loose = [f.signature for f in functions(administrator) if f.runs_as_owner and "search_path=pg_catalog, pg_temp" not in f.options]
+    assert loose == []
+
+
+def test_which_kinds_a_role_may_append_is_as_listed(administrator: psycopg.Connection) -> None:
+    found: dict[str, set[int]] = {}
+    for role, kind in administrator.execute("select role_name, kind from ledger.writer_kind"):
+        found.setdefault(role, set()).add(kind)
+    assert found == KINDS
+
+
+def test_a_kind_that_another_hand_gave_a_role_is_gone_at_the_next_start(database_url: str) -> None:
+    with connect(database_url) as connection:
+        connection.execute("insert into ledger.writer_kind values (%s, 2)", (ANALYST,))
+    migrate.apply_repeatable(database_url)
+    with connect(database_url) as connection:
+        assert connection.execute("select kind from ledger.writer_kind where role_name = %s", (ANALYST,)).fetchall() == []
+
+
+# ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def tables_of(connection: psycopg.Connection) -> list[Relation]:
+    return [one for one in relations(connection) if one.kind in "rp"]
+
+
+def is_refused(connection: psycopg.Connection, words: str, relation: Relation | str, column: str = "") -> bool:
+    """Whether the statement failed for want of a right, and for nothing else; nothing it did remains."""
+    name = relation if isinstance(relation, str) else relation.name
+    names = {"table": sql.Identifier(*name.split(".")), "column": sql.Identifier(column), "owner": sql.Identifier(OWNER)}
+    query = sql.SQL(words).format(**names)  # type: ignore[arg-type]
     try:
         with connection.transaction(force_rollback=True):
-            connection.execute(query)
+            if words.startswith("copy"):
+                with connection.cursor() as cursor, cursor.copy(query) as copy:
+                    if words.endswith("to stdout"):
+                        list(copy)
+            else:
+                connection.execute(query)
     except psycopg.errors.InsufficientPrivilege:
         return True
     return False
 
 
+@pytest.mark.parametrize("words", ["select {column} from {table} limit 1", "copy (select {column} from {table}) to stdout"])
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_reads_what_it_needs_and_nothing_else(as_role: psycopg.Connection, role: str) -> None:
-    readable = {name for name in TABLES if not is_refused(as_role, statement("select * from {table} limit 1", name))}
-    assert readable == MAY_READ[role]
+def test_a_role_reads_the_columns_it_needs_and_no_other(
+    as_role: psycopg.Connection, administrator: psycopg.Connection, role: str, words: str
+) -> None:
+    for relation in relations(administrator):
+        readable = {column for column in relation.columns if not is_refused(as_role, words, relation, column)}
+        assert readable == (set(relation.columns) if role in RELATIONS[relation.name].read else set()), relation.name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_sets_the_columns_it_needs_and_no_other(as_role: psycopg.Connection, administrator: psycopg.Connection, role: str) -> None:
+    for relation in tables_of(administrator):
+        words = "update {table} set {column} = default where false"
+        settable = {column for column in relation.columns if not is_refused(as_role, words, relation, column)}
+        assert settable == RELATIONS[relation.name].update.get(role, frozenset()), relation.name
 
 
 WRITES = (
     "insert into {table} overriding system value select * from {table}",
     "insert into {table} default values",
+    "insert into {table} ({column}) values (default) on conflict do nothing",
+    "merge into {table} t using (select 1) s on false when not matched then insert default values",
+    "copy {table} from stdin",
     "delete from {table}",
+    "delete from only {table} where false",
+    "with gone as (delete from {table} returning 1) select count(*) from gone",
+)
+TABLE_WRITES = (
     "truncate {table}",
-    "alter table {table} disable trigger user",
-    "alter table {table} add column more int",
-    "drop table {table}",
+    "truncate {table} cascade",
     "lock table {table}",
-    "create index on {table} ((1))",
+    "alter table {table} disable trigger user",
+    "alter table {table} disable trigger all",
+    "alter table {table} add column more int",
+    "alter table {table} drop column {column}",
+    "alter table {table} alter column {column} drop not null",
+    "alter table {table} set unlogged",
     "alter table {table} owner to current_user",
+    "alter table {table} set schema public",
+    "alter table {table} rename to taken",
+    "alter table {table} enable row level security",
+    "create trigger mine before insert on {table} for each row execute function suppress_redundant_updates_trigger()",
+    "create policy mine on {table}",
+    "create index on {table} ((1))",
+    "create statistics on {column}, {column} from {table}",
+    "cluster {table}",
+    "reindex table {table}",
+    "comment on table {table} is 'mine'",
+    "drop table {table}",
 )
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("words", WRITES)
-def test_no_role_writes_a_table_or_changes_it(as_role: psycopg.Connection, role: str, words: str) -> None:
-    taken = [name for name in TABLES if not is_refused(as_role, statement(words, name))]
-    assert taken == []
+@pytest.mark.parametrize("words", [*WRITES, *TABLE_WRITES])
+def test_no_role_writes_a_table_or_changes_it(
+    as_role: psycopg.Connection, administrator: psycopg.Connection, role: str, words: str
+) -> None:
+    assert [one.name for one in tables_of(administrator) if not is_refused(as_role, words, one, one.columns[0])] == []
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_role_updates_a_column_but_those_of_the_outbox(as_role: psycopg.Connection, role: str) -> None:
-    updated = {
-        (role, name, column.name)
-        for name, table in metadata.tables.items()
-        for column in table.columns
-        if not is_refused(as_role, statement("update {table} set {column} = default where false", name, column.name))
-    }
-    assert updated == {allowed for allowed in MAY_UPDATE if allowed[0] == role}
+@pytest.mark.parametrize("words", ["drop trigger refuse_change on {table}", "alter table {table} enable replica trigger refuse_change"])
+def test_no_role_takes_a_trigger_off(as_role: psycopg.Connection, role: str, words: str) -> None:
+    assert [name for name in RECORD if not is_refused(as_role, words, name)] == []
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_role_calls_a_function_that_writes_but_append_and_integrate(as_role: psycopg.Connection, role: str) -> None:
-    rows = as_role.execute(
-        """
-        select p.oid::regprocedure::text, has_function_privilege(p.oid, 'execute')
-        from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname in ('ledger', 'precedent')
-        """
-    ).fetchall()
-    callable_names = {name.split("(")[0] for name, is_allowed in rows if is_allowed}
-    readers = {"ledger.u8", "ledger.u64_at", "ledger.instant"}
-    writers = {ANALYST: set(), API: {"ledger.append", "ledger.integrate"}}.get(role, {"ledger.append"})
-    assert callable_names == readers | writers
+@pytest.mark.parametrize("words", ["create rule mine as on insert to {table} do instead nothing", "drop view {table}", *WRITES])
+def test_no_role_writes_through_a_view_or_changes_it(
+    as_role: psycopg.Connection, administrator: psycopg.Connection, role: str, words: str
+) -> None:
+    views = [one for one in relations(administrator) if one.kind not in "rp"]
+    assert views
+    for view in views:
+        try:
+            assert is_refused(as_role, words, view, view.columns[0]), view.name
+        except (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.WrongObjectType, psycopg.errors.FeatureNotSupported):
+            continue  # nobody can write through it
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize(
-    "words",
-    [
-        f"set role {OWNER}",
-        "create table ledger.mine (id int)",
-        "create table precedent.mine (id int)",
-        "create table public.mine (id int)",
-        "create or replace function ledger.u8(p_value integer) returns bytea language sql as 'select null::bytea'",
-        "set session_replication_role = replica",
-        "select pg_read_file('PG_VERSION')",
-        "create role mine",
-    ],
-)
-def test_no_role_rises_above_itself(filled_url: str, role: str, words: str) -> None:
-    """The login user here is an administrator, who may become anybody: a session that logs in as the role may not."""
-    with psycopg.connect(filled_url) as administrator:
-        administrator.execute(sql.SQL("set session authorization {}").format(sql.Identifier(role)))
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            administrator.execute(words.encode())
-        administrator.rollback()
+def test_no_role_passes_a_right_on(as_role: psycopg.Connection, administrator: psycopg.Connection, role: str) -> None:
+    """Where a role has some right on a table, granting it is no error but does nothing."""
+    for relation in relations(administrator):
+        name = sql.Identifier(*relation.name.split("."))
+        for grantee in ("current_user", "public", *ROLES):
+            with as_role.transaction(force_rollback=True):
+                before = as_role.execute("select relacl::text from pg_class where oid = %s::regclass", (relation.name,)).fetchone()
+                try:
+                    with as_role.transaction():
+                        as_role.execute(sql.SQL("grant all on {} to " + grantee).format(name))
+                except psycopg.errors.InsufficientPrivilege:
+                    continue
+                assert as_role.execute("select relacl::text from pg_class where oid = %s::regclass", (relation.name,)).fetchone() == before
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_touches_a_sequence(as_role: psycopg.Connection, administrator: psycopg.Connection, role: str) -> None:
+    for name in sequences(administrator):
+        for words in (
+            "select setval('{table}', 1)",
+            "select nextval('{table}')",
+            "select * from {table}",
+            "alter sequence {table} restart",
+        ):
+            assert is_refused(as_role, words, name), (name, words)
+
+
+# ── what even the owner may not ─────────────────────────────────────────────────────────────────────────────────────────
+
+BEFORE_ROW_UPDATE_DELETE = 1 | 2 | 8 | 16
+BEFORE_TRUNCATE = 2 | 32
+
+
+def test_every_table_of_the_record_refuses_changes_always(administrator: psycopg.Connection) -> None:
+    """`ALWAYS`: also in a session that plays replica, where triggers otherwise rest."""
+    found: dict[str, set[tuple[str, int]]] = {}
+    for table, _, enabled, kind, function in administrator.execute(TRIGGERS):
+        found.setdefault(table, set())
+        if function == "ledger.refuse_change":
+            found[table].add((enabled, kind))
+    assert set(MAY_CHANGE) < set(found)
+    for table, triggers in found.items():
+        if table not in MAY_CHANGE:
+            assert triggers == {("A", BEFORE_ROW_UPDATE_DELETE), ("A", BEFORE_TRUNCATE)}, table
 
 
 CHANGES = ("update {table} set {column} = {column}", "delete from {table}", "truncate {table}", "truncate {table} cascade")
@@ -144,36 +247,10 @@ CHANGES = ("update {table} set {column} = {column}", "delete from {table}", "tru
 @pytest.mark.parametrize("words", CHANGES)
 @pytest.mark.parametrize("setting", ["origin", "replica", "local"])
 def test_the_record_refuses_even_its_owner_and_an_administrator(filled_url: str, name: str, words: str, setting: str) -> None:
-    column = next(iter(metadata.tables[name].columns)).name
     for role in (None, OWNER) if setting == "origin" else (None,):
         with connect(filled_url, role) as connection:
             if setting != "origin":
                 connection.execute(f"set session_replication_role = {setting}".encode())
-            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is never changed"):
-                connection.execute(statement(words, name, column))
+            for column in metadata.tables[name].columns:
+                assert is_refused(connection, words, name, column.name), (name, column.name)
             connection.rollback()
-
-
-def test_nobody_logs_in_as_a_role_and_none_has_an_attribute(filled_url: str) -> None:
-    with psycopg.connect(filled_url) as connection:
-        rows = connection.execute(
-            """
-            select rolname from pg_roles where rolname like 'precedent\\_%'
-            and (rolcanlogin or rolsuper or rolcreaterole or rolcreatedb or rolbypassrls or rolreplication)
-            """
-        ).fetchall()
-        count = connection.execute("select count(*) from pg_roles where rolname like 'precedent\\_%'").fetchone()
-    assert rows == []
-    assert count == (5,)
-
-
-def test_the_functions_that_run_as_their_owner_pin_their_search_path(filled_url: str) -> None:
-    with psycopg.connect(filled_url) as connection:
-        rows = connection.execute(
-            """
-            select p.proname, p.proconfig from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-            where n.nspname in ('ledger', 'precedent') and p.prosecdef
-            """
-        ).fetchall()
-    assert sorted(name for name, _ in rows) == ["append", "integrate"]
-    assert all("search_path=pg_catalog, pg_temp" in options for _, options in rows)

@@ -1,0 +1,89 @@
+"""What each database role may do, by name. What does not stand here is forbidden: a new table, view or function of ours fails
+`test_rights.py` until it has a line, and a right that nobody needs any more fails it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from precedent.db.engine import ANALYST, API, ERASER, OWNER, PIPELINE
+
+ROLES = (API, PIPELINE, ERASER, ANALYST)
+SCHEMAS = ("ledger", "precedent", "analytics")
+
+_NAMES = {"api": API, "pipeline": PIPELINE, "eraser": ERASER, "analyst": ANALYST}
+
+
+def _roles(words: str) -> frozenset[str]:
+    return frozenset(_NAMES[word] for word in words.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Who reads a table or view, all columns of it, and which columns a role may set. Nobody has any other right on it."""
+
+    read: frozenset[str]
+    update: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def _read_by(words: str) -> Rights:
+    return Rights(_roles(words))
+
+
+# Queries for everybody: they hold nothing personal but a random subject id.
+_DERIVED = "api pipeline analyst"
+
+RELATIONS: dict[str, Rights] = {
+    "ledger.chain": _read_by("api pipeline eraser analyst"),
+    "ledger.entry": _read_by("api pipeline eraser analyst"),
+    "ledger.section": _read_by("api pipeline eraser"),
+    "ledger.subject_key": _read_by("api eraser"),
+    "ledger.tile": _read_by("api eraser"),
+    "ledger.checkpoint": _read_by("api eraser"),
+    "ledger.writer_kind": _read_by("api eraser"),
+    "precedent.ledger_heads": _read_by("api pipeline eraser analyst"),
+    "precedent.events": _read_by(_DERIVED),
+    "precedent.decisions": _read_by(_DERIVED),
+    "precedent.outcomes": _read_by(_DERIVED),
+    "precedent.reviews": _read_by(_DERIVED),
+    "precedent.policy_versions": _read_by(_DERIVED),
+    "precedent.node_flags": _read_by(_DERIVED),
+    "precedent.policy_variants_stats": _read_by(_DERIVED),
+    "precedent.control_epoch": _read_by("api"),
+    "precedent.idempotency": _read_by("api"),
+    "precedent.subjects": _read_by("api eraser"),
+    "precedent.api_tokens": _read_by("api"),
+    "precedent.outbox": Rights(
+        _roles("api pipeline"),
+        {API: frozenset({"attempts", "next_attempt_at", "delivered_at", "dead_at", "last_error"})},
+    ),
+}
+
+# Functions by name; whatever is called by one that runs as the owner needs no line.
+FUNCTIONS: dict[str, frozenset[str]] = {
+    "ledger.append": _roles("api pipeline eraser"),
+    "ledger.integrate": _roles("api"),
+    "ledger.u8": _roles("api pipeline eraser analyst"),
+    "ledger.u64_at": _roles("api pipeline eraser analyst"),
+    "ledger.instant": _roles("api pipeline eraser analyst"),
+}
+# Those that run as the owner: each is a way into the record and is read with that in mind.
+RUN_AS_OWNER = {"ledger.append", "ledger.integrate"}
+
+# Kinds of entry by who may append them.
+KINDS = {
+    API: {1, 2, 3, 4, 5, 6},
+    PIPELINE: {7, 10},
+    ERASER: {8},
+    OWNER: {9, 11},
+}
+
+# Tables of schema `ledger` that may change, and why. All others refuse update, delete and truncate by triggers.
+MAY_CHANGE = {"ledger.writer_kind": "laid anew with the rights at every start; the rights test compares it with the list above"}
+
+SCHEMA_RIGHTS = {
+    "ledger": {name: {"USAGE"} for name in ROLES},
+    "precedent": {name: {"USAGE"} for name in ROLES},
+    "analytics": {API: {"USAGE"}, ANALYST: {"USAGE"}, PIPELINE: {"USAGE", "CREATE"}},  # dbt's, which the pipeline runs
+}
