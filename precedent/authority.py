@@ -36,7 +36,7 @@ class Authority:
 
     epoch: int
     policies: Mapping[str, CompiledPolicy] = field(default_factory=dict)  # every version that was ever active
-    withdrawn: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()  # deactivated or withdrawn: no pin reaches them
     active: Mapping[str, Mapping[str, CompiledPolicy]] = field(default_factory=dict)
     flags: Flags = field(default_factory=Flags)
 
@@ -60,13 +60,14 @@ class Authority:
         return policy, action
 
     def pinned(self, ref: str, node: str) -> CompiledPolicy:
-        """A version by reference (`name@version`, or `name` for the active one): activated once, and not withdrawn.
+        """A version by reference (`name@version`, or `name` for the active one): activated once, and neither
+        deactivated nor withdrawn since.
 
         Raises: PolicyNotFound.
         """
         candidates = [self.policies.get(ref)] if "@" in ref else [p for p in self.active.get(node, {}).values() if p.document.name == ref]
         policy = next((candidate for candidate in candidates if candidate is not None), None)
-        if policy is None or policy.document.node != node or policy.document.ref in self.withdrawn:
+        if policy is None or policy.document.node != node or policy.document.ref in self.stopped:
             raise PolicyNotFound(f"no policy '{ref}' of the node '{node}' is or was active")
         return policy
 
@@ -85,8 +86,8 @@ def authority_of(row: tuple[Any, ...], before: Authority | None) -> Authority:
             policy = compiled[f"{name}@{version}"]
             active.setdefault(policy.document.node, {}).update(dict.fromkeys(policy.document.actions, policy))
     by_action = {(node, action): Flag(enabled, max_level) for node, action, enabled, max_level in flags}
-    withdrawn = frozenset(f"{name}@{version}" for name, version, status, _, _ in policies if status == "withdrawn")
-    return Authority(epoch, compiled, withdrawn, active, Flags(by_action))
+    stopped = frozenset(f"{name}@{version}" for name, version, status, _, _ in policies if status in {"deactivated", "withdrawn"})
+    return Authority(epoch, compiled, stopped, active, Flags(by_action))
 
 
 class AuthoritySource:

@@ -9,10 +9,11 @@ PrecedentError
 │   ├── FactsInvalid           facts or metrics that break the policy's contract
 │   └── FieldInvalid           any other field of a request
 ├── NotFound                   what was named does not exist
-│   ├── NodeNotFound, ActionNotFound, PolicyNotFound, DecisionNotFound
+│   ├── NodeNotFound, ActionNotFound, PolicyNotFound, ProposalNotFound, DecisionNotFound
 ├── Forbidden                  known caller, missing right
 │   ├── TokenUnknown           no token, or one that is unknown, expired or revoked
-│   └── ScopeMissing           the token lacks a scope or a node
+│   ├── ScopeMissing           the token lacks a scope or a node
+│   └── SamePerson             who proposed a change is not its second person
 ├── Conflict                   well-formed, but not now
 │   ├── IdempotencyKeyReused   the key was used for another body
 │   ├── PolicyVersionExists    a published version never changes
@@ -116,6 +117,10 @@ class PolicyNotFound(NotFound):
     code = "POLICY_NOT_FOUND"
 
 
+class ProposalNotFound(NotFound):
+    code = "PROPOSAL_NOT_FOUND"
+
+
 class DecisionNotFound(NotFound):
     code = "DECISION_NOT_FOUND"
 
@@ -130,6 +135,10 @@ class TokenUnknown(Forbidden):
 
 class ScopeMissing(Forbidden):
     code = "SCOPE_MISSING"
+
+
+class SamePerson(Forbidden):
+    code = "SAME_PERSON"
 
 
 class Conflict(PrecedentError):

@@ -8,10 +8,11 @@ from running_api import Installation
 from precedent.authority import Authority, authority_of
 from precedent.errors import ActionNotFound, LedgerBroken, NodeNotFound, PolicyNotFound
 from precedent.guard.flags import set_flag
+from precedent.policy.change import activate, withdraw
 from precedent.policy.compile import compile_policy
 from precedent.policy.document import load_document
 from precedent.policy.evaluate import Control
-from precedent.policy.registry import activate, publish, withdraw
+from precedent.policy.registry import publish
 from precedent.settings import project_root
 
 FINANCE = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text()
@@ -128,8 +129,7 @@ def test_each_step_of_a_policy_is_another_epoch(installation: Installation) -> N
                 step()
                 states.append(await core.authority.reload())
         return [
-            (one.epoch, sorted(policy.document.version for policy in one.active.get("finance", {}).values()), one.withdrawn)
-            for one in states
+            (one.epoch, sorted(policy.document.version for policy in one.active.get("finance", {}).values()), one.stopped) for one in states
         ]
 
     states = asyncio.run(run())

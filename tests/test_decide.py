@@ -16,8 +16,9 @@ from precedent.guard.flags import set_flag
 from precedent.ledger.entry import MAX_TRIES, Answer, Draft
 from precedent.ledger.idempotency import Claim
 from precedent.ledger.writer import Writer
+from precedent.policy.change import activate, withdraw
 from precedent.policy.evaluate import Control, Moment, evaluate
-from precedent.policy.registry import activate, publish, withdraw
+from precedent.policy.registry import publish
 from precedent.settings import project_root
 
 

@@ -84,11 +84,13 @@ grant update (attempts, next_attempt_at, delivered_at, dead_at, last_error) on p
 
 -- The pipeline reads what it derives from; not tokens, not keys, not the mapping from pseudonyms.
 grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.events, precedent.decisions, precedent.outcomes, precedent.reviews,
-    precedent.policy_versions, precedent.node_flags, precedent.policy_variants_stats, precedent.outbox to precedent_pipeline;
+    precedent.policy_versions, precedent.policy_proposals, precedent.change_control, precedent.node_flags, precedent.policy_variants_stats,
+    precedent.outbox to precedent_pipeline;
 grant select (chain_id, seq, is_personal, section_ids, salts, stored) on ledger.section to precedent_pipeline;
 
 grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.events, precedent.decisions, precedent.outcomes, precedent.reviews,
-    precedent.policy_versions, precedent.node_flags, precedent.policy_variants_stats to precedent_analyst;
+    precedent.policy_versions, precedent.policy_proposals, precedent.change_control, precedent.node_flags, precedent.policy_variants_stats
+    to precedent_analyst;
 
 grant select on all tables in schema ledger to precedent_eraser;
 grant select on precedent.subjects, precedent.ledger_heads to precedent_eraser;

@@ -261,7 +261,7 @@ policy_versions = Table(
     Column("digest", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("document", JSON, nullable=False),
-    Column("status", Text, nullable=False, comment="published, active, superseded or withdrawn"),
+    Column("status", Text, nullable=False, comment="published, active, superseded, deactivated or withdrawn"),
     Column("created_at", INSTANT, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("activated_at", INSTANT),
@@ -269,6 +269,41 @@ policy_versions = Table(
     Column("seq", BigInteger, nullable=False),
     Index(None, "name", text("created_at desc")),
     schema="precedent",
+)
+
+policy_proposals = Table(
+    "policy_proposals",
+    metadata,
+    _chain(primary_key=True),
+    Column("id", UUID, primary_key=True, comment="of the entry that proposes"),
+    Column("seq", BigInteger, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("op", Text, nullable=False, comment="activate; relax: the node shall ask for one person alone"),
+    Column("name", Text),
+    Column("version", Text),
+    Column("replaces", Text, comment="reference of the version that was active when it was proposed"),
+    Column("status", Text, nullable=False, comment="open, approved, rejected or lapsed"),
+    Column("reason", Text),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", INSTANT, nullable=False),
+    Column("closed_by", Text),
+    Column("closed_at", INSTANT),
+    Column("closing_reason", Text),
+    UniqueConstraint("chain_id", "seq"),
+    schema="precedent",
+)
+
+change_control = Table(
+    "change_control",
+    metadata,
+    _chain(primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("second_person", Boolean, nullable=False, comment="whether an activation needs one who did not propose it"),
+    Column("reason", Text, nullable=False),
+    Column("updated_at", INSTANT, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    schema="precedent",
+    comment="absent means one person is enough",
 )
 
 node_flags = Table(

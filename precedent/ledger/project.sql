@@ -68,10 +68,26 @@ begin
 end
 $$;
 
+-- Whether the policy step `c` closes an open proposal, and as what.
+create or replace function precedent.closes_proposal(c jsonb, p_id uuid, p_op text, p_node text, p_name text) returns boolean
+language sql immutable as $$
+select coalesce(c ->> 'proposal' = p_id::text, false)
+    or (p_op = 'activate' and c ->> 'op' in ('activate', 'deactivate', 'withdraw') and c ->> 'name' = p_name)
+    or (p_op = 'relax' and c ->> 'op' in ('require', 'relax') and c ->> 'node' = p_node)
+$$;
+
+create or replace function precedent.proposal_status(c jsonb, p_id uuid) returns text language sql immutable as $$
+select case when c ->> 'proposal' is distinct from p_id::text then 'lapsed' when c ->> 'op' = 'reject' then 'rejected' else 'approved' end
+$$;
+
 create or replace function precedent.project_policy(
     p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb, f jsonb
 ) returns void language plpgsql as $$
 begin
+    -- Whoever answers a proposal closes it; any other step of the same policy, or of the node's setting, makes it lapse.
+    update precedent.policy_proposals p
+    set status = precedent.proposal_status(c, p.id), closed_by = c ->> 'principal', closed_at = p_at, closing_reason = c ->> 'reason'
+    where p.chain_id = p_chain and p.status = 'open' and precedent.closes_proposal(c, p.id, p.op, p.node, p.name);
     case c ->> 'op'
     when 'publish' then
         insert into precedent.policy_versions (chain_id, name, version, node, digest, source, document, status, created_at, created_by, entry_id, seq)
@@ -92,6 +108,23 @@ begin
         if not found then
             raise exception 'couldn''t withdraw %@%: it is not published', c ->> 'name', c ->> 'version' using errcode = 'PL006';
         end if;
+    when 'deactivate' then
+        update precedent.policy_versions v set status = 'deactivated'
+        where v.chain_id = p_chain and v.name = c ->> 'name' and v.version = c ->> 'version' and v.status = 'active';
+        if not found then
+            raise exception 'couldn''t deactivate %@%: it is not active', c ->> 'name', c ->> 'version' using errcode = 'PL006';
+        end if;
+    when 'propose' then
+        insert into precedent.policy_proposals (chain_id, id, seq, node, op, name, version, replaces, status, reason, proposed_by, proposed_at)
+        values (p_chain, p_id, p_seq, c ->> 'node', c ->> 'proposes', c ->> 'name', c ->> 'version', c ->> 'replaces', 'open',
+                c ->> 'reason', c ->> 'principal', p_at);
+    when 'reject' then
+        null;  -- it closes its proposal, above
+    when 'require', 'relax' then
+        insert into precedent.change_control as n (chain_id, node, second_person, reason, updated_at, updated_by)
+        values (p_chain, c ->> 'node', c ->> 'op' = 'require', c ->> 'reason', p_at, c ->> 'principal')
+        on conflict (chain_id, node) do update set second_person = excluded.second_person, reason = excluded.reason,
+            updated_at = excluded.updated_at, updated_by = excluded.updated_by;
     end case;
 end
 $$;

@@ -56,11 +56,13 @@ where x.reward is not null
 group by experiment, variant
 """
 
-# A version's last own word decides; a later activation of another version of the name supersedes an active one.
+# A version's last own word decides; a later activation of another version of the name supersedes an active one. What is
+# deactivated was active then, and no other activation lies between.
 POLICIES = """
 select %(chain)s::uuid as chain_id, p.core ->> 'name' as name, p.core ->> 'version' as version, p.core ->> 'node' as node,
        p.core ->> 'digest' as digest, p.facts ->> 'source_text' as source, p.facts -> 'document' as document,
        case when w.seq > coalesce(a.seq, -1) then 'withdrawn' when a.seq is null then 'published'
+            when d.seq > a.seq then 'deactivated'
             when exists (select 1 from j o where o.core ->> 'op' = 'activate' and o.core ->> 'name' = p.core ->> 'name' and o.seq > a.seq)
             then 'superseded' else 'active' end as status,
        p.at as created_at, p.core ->> 'principal' as created_by, a.at as activated_at, p.id as entry_id, p.seq
@@ -69,7 +71,28 @@ left join lateral (select seq, at from j a where a.core ->> 'op' = 'activate' an
                    and a.core ->> 'version' = p.core ->> 'version' order by seq desc limit 1) a on true
 left join lateral (select seq from j w where w.core ->> 'op' = 'withdraw' and w.core ->> 'name' = p.core ->> 'name'
                    and w.core ->> 'version' = p.core ->> 'version' order by seq desc limit 1) w on true
+left join lateral (select seq from j d where d.core ->> 'op' = 'deactivate' and d.core ->> 'name' = p.core ->> 'name'
+                   and d.core ->> 'version' = p.core ->> 'version' order by seq desc limit 1) d on true
 where p.core ->> 'op' = 'publish'
+"""
+
+PROPOSALS = """
+select %(chain)s::uuid as chain_id, p.id, p.seq, p.core ->> 'node' as node, p.core ->> 'proposes' as op, p.core ->> 'name' as name,
+       p.core ->> 'version' as version, p.core ->> 'replaces' as replaces,
+       case when x.core is null then 'open' else precedent.proposal_status(x.core, p.id) end as status,
+       p.core ->> 'reason' as reason, p.core ->> 'principal' as proposed_by, p.at as proposed_at,
+       x.core ->> 'principal' as closed_by, x.at as closed_at, x.core ->> 'reason' as closing_reason
+from j p
+left join lateral (select x.core, x.at from j x where x.seq > p.seq and precedent.closes_proposal(
+                       x.core, p.id, p.core ->> 'proposes', p.core ->> 'node', p.core ->> 'name') order by x.seq limit 1) x on true
+where p.core ->> 'op' = 'propose'
+"""
+
+CHANGE_CONTROL = """
+select distinct on (core ->> 'node') %(chain)s::uuid as chain_id, core ->> 'node' as node, core ->> 'op' = 'require' as second_person,
+       core ->> 'reason' as reason, at as updated_at, core ->> 'principal' as updated_by
+from j where core ->> 'op' in ('require', 'relax')
+order by core ->> 'node', seq desc
 """
 
 FLAGS = """
@@ -126,12 +149,14 @@ OVER_ALL = (
     Projection("outcomes", ("id",), OUTCOMES, _OUTCOME),
     Projection("policy_variants_stats", ("experiment", "variant"), STATISTICS, _OUTCOME),
     Projection("policy_versions", ("name", "version"), POLICIES, _CONTROL.format(kinds=5)),
+    Projection("policy_proposals", ("id",), PROPOSALS, _CONTROL.format(kinds=5)),
+    Projection("change_control", ("node",), CHANGE_CONTROL, _CONTROL.format(kinds=5)),
     Projection("node_flags", ("node", "action"), FLAGS, _CONTROL.format(kinds=6)),
     Projection("control_epoch", (), EPOCH, _CONTROL.format(kinds="5, 6")),
 )
 
 TABLES = tuple(projection.table for projection in (*PER_ENTRY, *OVER_ALL))
-_WITH_SEQ = frozenset({"outcomes", "policy_versions"})
+_WITH_SEQ = frozenset({"outcomes", "policy_versions", "policy_proposals"})
 
 _COMPARE = """
 with j as materialized ({parsed}), expected as ({rows})

@@ -1,26 +1,26 @@
-"""Published policies: a version never changes, activation makes it the one that its name means, and each step is an entry."""
+"""Published policies: a version never changes, and what its file says now is compared with what was published."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from precedent.clock import Clock, SystemClock
-from precedent.db.engine import API, transaction
-from precedent.errors import Conflict, HeadMoved, LedgerBroken, PolicyInvalid, PolicyNotFound, PolicyVersionExists
-from precedent.ledger.entry import MAX_TRIES, Appended, Claimed, Draft, Kind, Section, Stale, draft_entry
-from precedent.ledger.idempotency import Claim, claimed_by
+from precedent.db.engine import API, connect
+from precedent.errors import LedgerBroken, PolicyInvalid, PolicyVersionExists
+from precedent.ledger.entry import Claimed, Draft
+from precedent.ledger.idempotency import Claim
 from precedent.ledger.store import chain_id_of
-from precedent.ledger.writer import append
 from precedent.policy import store
+from precedent.policy.change import activate
 from precedent.policy.compile import compile_policy
 from precedent.policy.document import Document, load_document
 from precedent.policy.lint import lint
+from precedent.policy.recording import record_step, step_draft
 from precedent.settings import Settings
 
 
@@ -35,6 +35,22 @@ class Published:
     digest: str
     is_new: bool
     is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A file and the version that its name and version mean in the registry; None where none is published."""
+
+    file: str
+    ref: str
+    digest: str
+    published_digest: str | None
+    status: str | None
+
+    @property
+    def is_mismatch(self) -> bool:
+        """Whether the file says something else than what was published under its name and decides."""
+        return self.published_digest is not None and self.published_digest != self.digest
 
 
 def validate(text: str, file: str) -> Document:
@@ -59,72 +75,52 @@ def publish(url: str, settings: Settings, text: str, file: str, principal: str, 
     document = validate(text, file)
 
     def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
-        known = _version(connection, chain_id, document.name, document.version)
+        known = connection.execute(store.VERSION, (chain_id, document.name, document.version)).fetchone()
         if known is None:
-            return _publish_draft(SystemClock(), document, principal)
+            return _publish_draft(document, principal)
         if known[1] != document.digest_hex:
             raise PolicyVersionExists(f"{document.ref} is published with another content: a changed rule is a new version")
         return None
 
-    answer = _append(url, settings, next_draft, claim)
+    answer = record_step(url, settings, next_draft, claim)
     is_replay = isinstance(answer, Claimed)
     return Published(document.ref, document.node, tuple(document.actions), document.digest_hex, answer is not None, is_replay)
 
 
-def activate(url: str, settings: Settings, ref: str, principal: str, claim: Claim | None = None) -> Appended | Claimed | None:
-    """Make a published version the one that its name means; None where it already is.
-
-    Under a `claim` that is recorded too: sent again after another version was activated, the request must not undo that.
-    `Claimed` where it was recorded before: then nothing was changed again.
-
-    Raises: PolicyNotFound; Conflict where it was withdrawn, or another policy decides one of its actions; IdempotencyKeyReused;
-    DatabaseUnavailable.
-    """
-
-    def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
-        name, version, (status, _, node, source) = _require_version(connection, chain_id, ref)
-        if status == "active" and claim is None:
-            return None
-        if status == "withdrawn":
-            raise Conflict(f"{ref} was withdrawn: publish a new version")
-        actions = set(load_document(source, ref).actions)
-        for other_name, other_version, other_source in connection.execute(store.ACTIVE_ELSEWHERE, (chain_id, node, name)).fetchall():
-            shared = actions & set(load_document(other_source, other_name).actions)
-            if shared:
-                raise Conflict(f"{other_name}@{other_version} decides {', '.join(sorted(shared))} already: two policies for one action")
-        return _step_draft(SystemClock(), "activate", name, version, node, principal)
-
-    return _append(url, settings, next_draft, claim)
-
-
-def withdraw(url: str, settings: Settings, ref: str, principal: str, claim: Claim | None = None) -> Appended | Claimed | None:
-    """Take a version out of use for good: it decides nothing any more, and no pin reaches it. None where it was withdrawn already,
-    `Claimed` where that was by this very request.
-
-    Raises: PolicyNotFound, IdempotencyKeyReused, DatabaseUnavailable.
-    """
-
-    def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
-        name, version, (status, _, node, _) = _require_version(connection, chain_id, ref)
-        return None if status == "withdrawn" else _step_draft(SystemClock(), "withdraw", name, version, node, principal)
-
-    return _append(url, settings, next_draft, claim)
-
-
 def publish_folder(url: str, settings: Settings, folder: Path, principal: str, and_activate: bool = True) -> list[Published]:
-    """Publish every policy under `folder` (not the tests beside them), and activate each version that is new.
+    """Publish every policy under `folder` (not the tests beside them), and activate each version that is new; where its node asks
+    for a second person, that is proposed.
 
     A version that an operator superseded or withdrew stays so.
+
+    Raises: PolicyInvalid; PolicyVersionExists where a file has another content than the version of its name that is published.
     """
     published = []
-    for path in sorted(folder.glob("*/*.yaml")):
-        if path.name.endswith("_test.yaml") or path.parent.name.startswith("_"):
-            continue
+    for path in _documents(folder):
         one = publish(url, settings, path.read_text(), str(path), principal)
         if one.is_new and and_activate:
             activate(url, settings, one.ref, principal)
         published.append(one)
     return published
+
+
+def check_folder(url: str, settings: Settings, folder: Path) -> list[Compared]:
+    """Every policy under `folder` beside the version of its name that is published. Nothing is written.
+
+    Raises: PolicyInvalid, DatabaseUnavailable.
+    """
+    documents = [load_document(path.read_text(), str(path)) for path in _documents(folder)]
+    with connect(url, API) as connection:
+        chain_id = chain_id_of(connection, settings.chain)
+        rows = [connection.execute(store.VERSION, (chain_id, one.name, one.version)).fetchone() for one in documents]
+    return [
+        Compared(one.file, one.ref, one.digest_hex, row[1] if row else None, row[0] if row else None)
+        for one, row in zip(documents, rows, strict=True)
+    ]
+
+
+def _documents(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*/*.yaml")) if not (path.name.endswith("_test.yaml") or path.parent.name.startswith("_"))]
 
 
 def compile_active(rows: list[list[str]], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,56 +140,7 @@ def compile_active(rows: list[list[str]], known: Mapping[str, Any]) -> dict[str,
     return compiled
 
 
-def _version(connection: psycopg.Connection, chain_id: UUID, name: str, version: str) -> tuple[Any, ...] | None:
-    return connection.execute(store.VERSION, (chain_id, name, version)).fetchone()
-
-
-def _require_version(connection: psycopg.Connection, chain_id: UUID, ref: str) -> tuple[str, str, tuple[Any, ...]]:
-    name, _, version = ref.partition("@")
-    row = _version(connection, chain_id, name, version)
-    if row is None:
-        raise PolicyNotFound(f"no policy {ref} is published")
-    return name, version, row
-
-
-def _publish_draft(clock: Clock, document: Document, principal: str) -> Draft:
-    core = _step("publish", document.name, document.version, document.node, principal) | {"digest": document.digest_hex}
-    facts = {"source_text": document.source, "document": document.canonical}
-    return draft_entry(clock, Kind.POLICY, {Section.CORE: core, Section.FACTS: facts})
-
-
-def _step_draft(clock: Clock, op: str, name: str, version: str, node: str, principal: str) -> Draft:
-    return draft_entry(clock, Kind.POLICY, {Section.CORE: _step(op, name, version, node, principal)})
-
-
-def _step(op: str, name: str, version: str, node: str, principal: str) -> dict[str, str]:
-    return {"op": op, "name": name, "version": version, "node": node, "principal": principal}
-
-
-def _append(
-    url: str, settings: Settings, next_draft: Callable[[psycopg.Connection, UUID], Draft | None], claim: Claim | None
-) -> Appended | Claimed | None:
-    """Append what `next_draft` finds to do, unless `claim` was recorded before; None where that is nothing.
-
-    The epoch is read before all else: where it still holds at the append, nothing of that has changed, and where it does not,
-    everything is looked at again.
-
-    Raises: what `next_draft` does; IdempotencyKeyReused, HeadMoved, DatabaseUnavailable.
-    """
-    for _ in range(MAX_TRIES):
-        with transaction(url, API) as connection:
-            chain_id = chain_id_of(connection, settings.chain)
-            row = connection.execute(store.EPOCH, (chain_id,)).fetchone()
-            claimed = claimed_by(connection, chain_id, claim)
-            draft = None if claimed else next_draft(connection, chain_id)
-            if draft is None:
-                return claimed
-            draft = replace(draft, epoch=row[0] if row else 0)
-            if claim is not None:
-                draft = replace(draft, claim=claim.claim, fingerprint=claim.fingerprint)
-            (answer,) = append(connection, chain_id, [draft])
-        if isinstance(answer, Appended):
-            return answer
-        if not isinstance(answer, Stale):
-            raise LedgerBroken(f"a policy entry was answered with {answer}")
-    raise HeadMoved(f"flags or policies changed {MAX_TRIES} times meanwhile")
+def _publish_draft(document: Document, principal: str) -> Draft:
+    core: dict[str, object] = {"op": "publish", "name": document.name, "version": document.version, "node": document.node}
+    facts: dict[str, object] = {"source_text": document.source, "document": document.canonical}
+    return step_draft(core | {"principal": principal, "digest": document.digest_hex}, facts)

@@ -1,44 +1,18 @@
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
-import psycopg
 import pytest
 import sample_entries as sample
 from deciding import size_of
+from policy_steps import states, while_waiting_to_append
 
 from precedent.errors import Conflict, PolicyInvalid, PolicyNotFound, PolicyVersionExists
-from precedent.ledger.entry import Draft
-from precedent.ledger.store import chain_id_of
 from precedent.ledger.verify import verify_database
-from precedent.ledger.writer import append
-from precedent.policy.registry import activate, publish, publish_folder, validate, withdraw
+from precedent.policy.change import activate, withdraw
+from precedent.policy.registry import check_folder, publish, publish_folder, validate
 from precedent.settings import Settings, project_root
 
-T = TypeVar("T")
 FINANCE = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text()
 REF = "finance-constitution@1.0.0"
-
-
-def states(url: str) -> dict[str, str]:
-    with psycopg.connect(url) as connection:
-        rows = connection.execute("select name || '@' || version, status from precedent.policy_versions").fetchall()
-    return dict(rows)
-
-
-def while_waiting_to_append(url: str, step: Callable[[], T], draft: Draft) -> Future[T]:
-    """What `step` comes to where `draft` is recorded after everything was checked and before it appends."""
-    with ThreadPoolExecutor(1) as pool, psycopg.connect(url) as first, psycopg.connect(url, autocommit=True) as watch:
-        chain_id = chain_id_of(first, "main")
-        first.execute("select 1 from ledger.chain for update")
-        outcome = pool.submit(step)
-        waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-        while not outcome.done() and not watch.execute(waiting).fetchall():
-            pass
-        append(first, chain_id, [draft])
-        first.commit()
-    return outcome
 
 
 def test_the_same_bytes_are_published_once(database_url: str, settings: Settings) -> None:
@@ -169,3 +143,22 @@ def test_a_version_published_twice_at_once_is_held_to_the_first_content(database
     )
     assert isinstance(outcome.exception(), PolicyVersionExists)
     assert size_of(database_url) == 1
+
+
+def test_a_file_that_says_something_else_than_was_published_is_found(database_url: str, settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    (folder / "finance").mkdir(parents=True)
+    file = folder / "finance" / "one.yaml"
+    file.write_text(FINANCE)
+    (before,) = check_folder(database_url, settings, folder)
+    assert (before.ref, before.published_digest, before.status, before.is_mismatch) == (REF, None, None, False)
+    publish_folder(database_url, settings, folder, "somebody")
+    (same,) = check_folder(database_url, settings, folder)
+    assert (same.published_digest, same.status, same.is_mismatch) == (same.digest, "active", False)
+    file.write_text("# a comment changes nothing\n" + FINANCE)
+    assert not check_folder(database_url, settings, folder)[0].is_mismatch
+    file.write_text(FINANCE.replace("max_discount: 0.05", "max_discount: 0.06"))
+    assert check_folder(database_url, settings, folder)[0].is_mismatch
+    with pytest.raises(PolicyVersionExists):
+        publish_folder(database_url, settings, folder, "somebody")
+    assert size_of(database_url) == 2
