@@ -24,11 +24,12 @@ COPY = Path(__file__).with_name("openapi.json")
 OPEN = frozenset({"/health", "/ready"})
 
 
-def body_of(model: type[BaseModel]) -> dict[str, Any]:
+def body_of(model: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:
     """`openapi_extra` of a route whose body has the shape of `model`."""
     if model not in _BODIES:
         _BODIES.append(model)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}}}
+    content = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": is_required, "content": content}}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

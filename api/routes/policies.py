@@ -1,28 +1,21 @@
-"""Policies: listed, checked, published, activated, withdrawn."""
+"""Policies: listed, checked, published. What is done with a published one is change control's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
-from api.models import PolicyChecked, PolicyNamed, PolicyPage, PolicyWhole
+from api.models import PolicyChecked, PolicyPage, PolicyWhole
 from api.problems import Problem
 from api.requests import authenticate, field_invalid, idempotency_claim, media_type_of, parse_object, read_body
-from api.services import services_of
+from api.services import Services, services_of
 from precedent.errors import NotStrictJson, PolicyNotFound
-from precedent.ledger.entry import Appended, Claimed
-from precedent.ledger.idempotency import Claim
 from precedent.policy import store
-from precedent.policy.registry import activate, publish, validate, withdraw
-from precedent.settings import Settings
-
-# `activate` or `withdraw`.
-Step: TypeAlias = Callable[[str, Settings, str, str, Claim | None], Appended | Claimed | None]
+from precedent.policy.registry import publish, validate
 
 router = APIRouter(tags=["Policies"])
 
@@ -50,11 +43,7 @@ async def get_policy(request: Request, ref: str) -> Response:
     """One version (`name@version`), or the active one of a name, with its source and document."""
     services = services_of(request)
     await authenticate(request, services, "read")
-    name, _, version = ref.partition("@")
-    row = await services.reads.fetch_one(store.ONE, {"chain": services.chain_id, "name": name, "version": version or None})
-    if row is None:
-        raise PolicyNotFound(f"no policy {ref} is published" if version else f"no version of {ref} is active")
-    return json_response(dict(zip((*POLICY_COLUMNS, "source", "document"), row, strict=True)))
+    return json_response(await whole_policy(services, ref))
 
 
 @router.post("/policies/validate", response_model=PolicyChecked, openapi_extra=TEXT_BODY)
@@ -81,34 +70,16 @@ async def publish_policy(request: Request, node: str) -> Response:
     return json_response(body, 201 if published.is_new else 200, REPLAYED if published.is_replay else None)
 
 
-@router.post("/policies/{ref}/activate", response_model=PolicyWhole | PolicyNamed)
-async def activate_policy(request: Request, ref: str) -> Response:
-    """Make a version the one that its name means, at once for every process."""
-    return await _change(request, ref, activate)
+async def whole_policy(services: Services, ref: str) -> dict[str, Any]:
+    """A version (`name@version`), or the active one of a name.
 
-
-@router.post("/policies/{ref}/withdraw", response_model=PolicyWhole | PolicyNamed)
-async def withdraw_policy(request: Request, ref: str) -> Response:
-    """Take a version out of use for good."""
-    return await _change(request, ref, withdraw)
-
-
-async def _change(request: Request, ref: str, change: Step) -> Response:
-    """The version as it stands now: what came after a request that is sent again is not undone by it."""
-    services = services_of(request)
-    principal = await authenticate(request, services, "policies:activate")
+    Raises: PolicyNotFound.
+    """
     name, _, version = ref.partition("@")
-    row = await services.reads.fetch_one(store.ONE, {"chain": services.chain_id, "name": name, "version": version})
+    row = await services.reads.fetch_one(store.ONE, {"chain": services.chain_id, "name": name, "version": version or None})
     if row is None:
-        raise PolicyNotFound(f"no policy {ref} is published")
-    principal.require("policies:activate", row[POLICY_COLUMNS.index("node")])
-    claim = idempotency_claim(request, services, principal, b"")
-    answer = await run_in_threadpool(change, services.url, services.settings, ref, principal.name, claim)
-    await services.authority.reload()
-    response = await get_policy(request, ref) if "read" in principal.scopes else json_response({"ref": ref})
-    if isinstance(answer, Claimed):
-        response.headers.update(REPLAYED)
-    return response
+        raise PolicyNotFound(f"no policy {ref} is published" if version else f"no version of {ref} is active")
+    return dict(zip((*POLICY_COLUMNS, "source", "document"), row, strict=True))
 
 
 async def _policy_text(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""`precedent policy …`: check documents, run the tests beside them, publish them, and say which version is meant."""
+"""`precedent policy …`: check documents, run the tests beside them, publish them; the rest is `policy_change`'s."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from precedent.cli import policy_change
+from precedent.cli.policy_change import PRINCIPAL
 from precedent.db.embedded import database_url
-from precedent.db.engine import API, connect
 from precedent.errors import PolicyInvalid, Problem
-from precedent.ledger.store import chain_id_of
 from precedent.policy import registry
+from precedent.policy.change import activate
 from precedent.policy.compile import compile_policy
 from precedent.policy.document import load_document
 from precedent.policy.lint import lint_text
-from precedent.policy.store import LIST
 from precedent.policy.suite import Suite, SuiteReport, load_suite, run_suite
 from precedent.settings import load_settings
 
-app = typer.Typer(help="Policies: lint, test, publish, activate, withdraw, list.", no_args_is_help=True)
+app = typer.Typer(help="Policies: lint, test, publish; activate, roll back, deactivate, withdraw; propose, approve.", no_args_is_help=True)
+app.add_typer(policy_change.app)
 
-PRINCIPAL = "command line"
-
-Reference = Annotated[str, typer.Argument(help="name@version")]
 Paths = Annotated[list[Path], typer.Argument(exists=True, help="policy files, or folders of them")]
 
 
@@ -77,36 +75,7 @@ def publish(
     published = registry.publish(url, settings, _read(file), str(file), PRINCIPAL)
     typer.echo(f"{published.ref} {'published' if published.is_new else 'was published before'}, digest {published.digest}")
     if activated:
-        registry.activate(url, settings, published.ref, PRINCIPAL)
-        typer.echo(f"{published.ref} is active")
-
-
-@app.command()
-def activate(ref: Reference) -> None:
-    """Make a published version the one that its name means, at once for every process."""
-    settings = load_settings()
-    registry.activate(database_url(settings), settings, ref, PRINCIPAL)
-    typer.echo(f"{ref} is active")
-
-
-@app.command()
-def withdraw(ref: Reference) -> None:
-    """Take a version out of use for good."""
-    settings = load_settings()
-    registry.withdraw(database_url(settings), settings, ref, PRINCIPAL)
-    typer.echo(f"{ref} is withdrawn")
-
-
-@app.command("list")
-def list_versions() -> None:
-    """Every published version, newest first by name."""
-    settings = load_settings()
-    with connect(database_url(settings), API) as connection:
-        rows = connection.execute(LIST, (chain_id_of(connection, settings.chain),)).fetchall()
-    table = Table(Column("policy", no_wrap=True), "node", "status", "published", "by", "digest")
-    for name, version, node, digest, status, created_at, created_by, _ in rows:
-        table.add_row(f"{name}@{version}", node, status, f"{created_at:%Y-%m-%d %H:%M}", created_by, digest[:12])
-    Console().print(table)
+        policy_change.tell(url, settings, activate(url, settings, published.ref, PRINCIPAL), f"{published.ref} is active")
 
 
 def find_policies(paths: list[Path]) -> list[Path]:

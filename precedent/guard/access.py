@@ -78,6 +78,18 @@ def is_valid_token(url: str, token: str) -> bool:
         return connection.execute(store.ACCESS, (_hash(token),)).fetchone() is not None
 
 
+def principal_of(url: str, token: str) -> Principal:
+    """Whoever holds the token, as the database knows it now.
+
+    Raises: TokenUnknown, DatabaseUnavailable.
+    """
+    with connect(url) as connection:
+        row = connection.execute(store.ACCESS, (_hash(token),)).fetchone()
+    if row is None:
+        raise TokenUnknown("the token is unknown, expired or revoked")
+    return Principal(row[0], frozenset(row[1]), frozenset(row[2]))
+
+
 class Access:
     """Authenticates tokens, by the hash of what was sent: equality of hashes of 256 random bits leaks nothing by its timing."""
 

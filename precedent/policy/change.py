@@ -162,7 +162,7 @@ def set_second_person(
     def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
         if _needs_second(connection, chain_id, node) == is_needed:
             return None
-        core = {"op": "require" if is_needed else "propose", "node": node, "principal": principal, "reason": reason}
+        core: dict[str, object] = {"op": "require" if is_needed else "propose", "node": node, "principal": principal, "reason": reason}
         if is_needed:
             return step_draft(core)
         _refuse_open(connection, chain_id, "relax", node, None, None)
@@ -182,9 +182,9 @@ def approve(url: str, settings: Settings, proposal_id: UUID, principal: str, cla
         proposal = _require_open(connection, chain_id, proposal_id)
         if proposal.proposed_by == principal:
             raise SamePerson(f"{principal} proposed this: somebody else approves it")
-        answer = {"proposal": str(proposal.id), "proposed_by": proposal.proposed_by}
+        answer: dict[str, object] = {"proposal": str(proposal.id), "proposed_by": proposal.proposed_by}
         if proposal.op == "relax":
-            return step_draft({"op": "relax", "node": proposal.node, "principal": principal, "reason": proposal.reason} | answer)
+            return step_draft({**answer, "op": "relax", "node": proposal.node, "principal": principal, "reason": proposal.reason})
         held = _require_version(connection, chain_id, str(proposal.ref))
         _refuse_activation(connection, chain_id, held)
         return _step("activate", held, principal, {"reason": proposal.reason} | answer)
@@ -203,7 +203,13 @@ def reject(url: str, settings: Settings, proposal_id: UUID, reason: str, princip
 
     def next_draft(connection: psycopg.Connection, chain_id: UUID) -> Draft | None:
         proposal = _require_open(connection, chain_id, proposal_id)
-        core = {"op": "reject", "node": proposal.node, "principal": principal, "proposal": str(proposal.id), "reason": reason}
+        core: dict[str, object] = {
+            "op": "reject",
+            "node": proposal.node,
+            "principal": principal,
+            "proposal": str(proposal.id),
+            "reason": reason,
+        }
         return step_draft(core | {"name": proposal.name, "version": proposal.version})
 
     return record_step(url, settings, next_draft, claim)

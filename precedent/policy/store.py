@@ -63,3 +63,9 @@ select name, version, node, digest, status, created_at, created_by, activated_at
 from precedent.policy_versions
 where chain_id = %(chain)s and name = %(name)s and (version = %(version)s or (%(version)s::text is null and status = 'active'))
 """
+
+# Of a version, or of whatever is published under the name.
+NODE_OF = """
+select node from precedent.policy_versions
+where chain_id = %(chain)s and name = %(name)s and (%(version)s::text is null or version = %(version)s) order by seq desc limit 1
+"""

@@ -41,6 +41,14 @@ OPERATIONS: list[tuple[str, str, object]] = [
     ("post", "/policies/{node}/publish", {}),
     ("post", "/policies/{ref}/activate", None),
     ("post", "/policies/{ref}/withdraw", None),
+    ("post", "/policies/{ref}/deactivate", {"reason": "r"}),
+    ("post", "/policies/{name}/rollback", None),
+    ("get", "/proposals", None),
+    ("post", "/proposals/{proposal_id}/approve", None),
+    ("post", "/proposals/{proposal_id}/reject", {"reason": "r"}),
+    ("get", "/change-control", None),
+    ("put", "/change-control/{node}", {"second_person": True, "reason": "r"}),
+    ("put", "/change-control/{node}", {"second_person": False, "reason": "r"}),
     ("get", "/flags", None),
     ("put", "/flags/{node}/{action}", {"enabled": True, "max_level": 3, "reason": "r"}),
     ("put", "/kill-switch", {"halted": False, "reason": "r"}),
@@ -90,7 +98,7 @@ def test_every_operation_describes_its_answer_and_its_body() -> None:
             assert all(content["schema"] for response in success for content in response["content"].values()), (method, path)
             assert all("application/json" in response["content"] or path in NO_JSON for response in success), (method, path)
             assert "application/problem+json" in operation["responses"]["default"]["content"]
-            takes_none = path.endswith(("/activate", "/withdraw", "/run"))
+            takes_none = path.endswith(("/approve", "/run"))
             assert ("requestBody" in operation) == (method in {"post", "put"} and not takes_none), (method, path)
 
 
@@ -103,7 +111,8 @@ def test_every_operation_is_asked_here() -> None:
 def test_an_answer_is_what_the_description_says(api: Api, method: str, path: str, body: object) -> None:
     real = path.replace("{decision_id}", api.decide()["id"]).replace("{action}", "approve_discount").replace("{job}", "aggregator")
     real = real.replace("{tile}", "0/000.p/1").replace("/proof", "/proof?wait=proof")
-    real = real.replace("{ref}", "finance-constitution@1.0.0" if "withdraw" not in path else "nothing@1.0.0")
+    real = real.replace("{ref}", "finance-constitution@1.0.0" if not path.endswith(("/withdraw", "/deactivate")) else "nothing@1.0.0")
+    real = real.replace("{name}", "finance-constitution").replace("{proposal_id}", "00000000-0000-0000-0000-000000000000")
     answer = api.client.request(method, real.replace("{node}", "finance").replace("{run_id}", "7"), json=body)
     responses = document()["paths"][path][method]["responses"]
     if answer.is_success:

@@ -32,6 +32,13 @@ ROUTES: list[tuple[str, str, object, str]] = [
     ("POST", "/policies/finance/publish", {}, "policies:write"),
     ("POST", "/policies/finance-constitution@1.0.0/activate", None, "policies:activate"),
     ("POST", "/policies/finance-constitution@9.9.9/withdraw", None, "policies:activate"),
+    ("POST", "/policies/finance-constitution@9.9.9/deactivate", None, "policies:activate"),
+    ("POST", "/policies/finance-constitution/rollback", None, "policies:activate"),
+    ("GET", "/proposals", None, "read"),
+    ("POST", f"/proposals/{uuid4()}/approve", None, "policies:activate"),
+    ("POST", f"/proposals/{uuid4()}/reject", {"reason": "r"}, "policies:activate"),
+    ("GET", "/change-control", None, "read"),
+    ("PUT", "/change-control/hr", {"second_person": True, "reason": "r"}, "policies:activate"),
     ("GET", "/flags", None, "read"),
     ("PUT", "/flags/finance/approve_discount", FLAG, "flags:write"),
     ("PUT", "/kill-switch", {"halted": False, "reason": "r"}, "flags:write"),
@@ -72,6 +79,12 @@ def template_of(path: str) -> str:
             return f"/{name}/{{decision_id}}"
         case ["policies", "finance", "publish"]:
             return "/policies/{node}/publish"
+        case ["policies", _, "rollback"]:
+            return "/policies/{name}/rollback"
+        case ["proposals", _, step]:
+            return f"/proposals/{{proposal_id}}/{step}"
+        case ["change-control", _]:
+            return "/change-control/{node}"
         case ["policies", ref, *rest] if ref.startswith("finance-"):
             return "/".join(["/policies", "{ref}", *rest])
         case ["flags", _, _]:
