@@ -48,6 +48,8 @@ RELATIONS: dict[str, Rights] = {
     "precedent.outcomes": _read_by(_DERIVED),
     "precedent.reviews": _read_by(_DERIVED),
     "precedent.policy_versions": _read_by(_DERIVED),
+    "precedent.policy_proposals": _read_by(_DERIVED),
+    "precedent.change_control": _read_by(_DERIVED),
     "precedent.node_flags": _read_by(_DERIVED),
     "precedent.policy_variants_stats": _read_by(_DERIVED),
     "precedent.control_epoch": _read_by("api"),
