@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
-from api.models import ChangeControlAnswer, ChangeControlRequest, PolicyNamed, PolicyWhole, ProposalAnswer, ProposalPage, StepRequest
 from api.openapi import body_of
+from api.policy_models import ChangeControlAnswer, ChangeControlRequest, PolicyNamed, PolicyWhole, ProposalAnswer, ProposalPage, StepRequest
 from api.requests import Members, authenticate, idempotency_claim, parse_object, parse_uuid, read_body
 from api.routes.policies import whole_policy
 from api.services import Services, services_of

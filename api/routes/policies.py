@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
-from api.models import PolicyChecked, PolicyPage, PolicyWhole
+from api.policy_models import PolicyChecked, PolicyPage, PolicyWhole
 from api.problems import Problem
 from api.requests import authenticate, field_invalid, idempotency_claim, media_type_of, parse_object, read_body
 from api.services import Services, services_of
