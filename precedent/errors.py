@@ -78,7 +78,10 @@ class FactsInvalid(InputRefused):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem in a policy document. `line` and `column` are 1-based; `severity` is `error` or `warning`."""
+    """One problem in a policy document. `line` and `column` are 1-based; `severity` is `error` or `warning`.
+
+    `excerpt` is the line it stands in, and below it a mark under the column; `suggestion` says what to do.
+    """
 
     code: str
     message: str
@@ -87,10 +90,15 @@ class Problem:
     column: int
     severity: str = "error"
     suggestion: str | None = None
+    excerpt: str | None = None
 
     def __str__(self) -> str:
         hint = f" ({self.suggestion})" if self.suggestion else ""
         return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code}: {self.message}{hint}"
+
+    def quoted(self) -> str:
+        """The problem as a line, and below it its excerpt, indented: how a terminal shows it."""
+        return "\n    ".join([str(self), *(self.excerpt or "").split("\n")]).rstrip()
 
 
 class PolicyInvalid(InputRefused):

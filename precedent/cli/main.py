@@ -41,7 +41,7 @@ def main() -> None:
     try:
         command(rest, prog_name=f"precedent {name}")
     except PolicyInvalid as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
+        print(*(problem.quoted() for problem in error.problems), sep="\n", file=sys.stderr)
         sys.exit(1)
     except PrecedentError as error:
         print(error, file=sys.stderr)

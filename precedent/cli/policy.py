@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +18,10 @@ from precedent.db.embedded import database_url
 from precedent.errors import PolicyInvalid, Problem
 from precedent.policy import registry
 from precedent.policy.change import activate
-from precedent.policy.compile import compile_policy
-from precedent.policy.document import load_document
+from precedent.policy.files import SUFFIXES, find_policies, no_suite, read_file, run_suite_beside, suite_beside
+from precedent.policy.junit import junit
 from precedent.policy.lint import lint_text
-from precedent.policy.suite import Suite, SuiteReport, load_suite, run_suite
+from precedent.policy.suite import Suite, SuiteReport, load_suite
 from precedent.settings import load_settings
 
 app = typer.Typer(help="Policies: lint, test, publish; activate, roll back, deactivate, withdraw; propose, approve.", no_args_is_help=True)
@@ -33,30 +35,27 @@ def lint(paths: Paths) -> None:
     """Print every problem as file:line:column; exit 1 where one is an error."""
     problems = [problem for file in find_policies(paths) for problem in _lint_file(file)]
     for problem in problems:
-        typer.echo(str(problem))
+        typer.echo(problem.quoted())
     errors = sum(problem.severity == "error" for problem in problems)
     typer.echo(f"{errors} errors, {len(problems) - errors} warnings")
     if errors:
         raise typer.Exit(1)
 
 
-@app.command()
-def test(paths: Paths) -> None:
+@app.command("test")
+def run_tests(
+    paths: Paths,
+    junit_file: Annotated[Path | None, typer.Option("--junit", dir_okay=False, help="also write what came out as JUnit XML")] = None,
+    is_watching: Annotated[bool, typer.Option("--watch", help="run again whenever a file changes, until Ctrl-C")] = False,
+) -> None:
     """Run the suite beside each policy; exit 1 where a case fails, coverage is under the threshold, or there is no suite."""
-    reports: list[SuiteReport] = []
-    problems: list[Problem] = []
-    for file in find_policies(paths):
-        try:
-            reports.append(_test_file(file))
-        except PolicyInvalid as refused:
-            problems += refused.problems
-    for problem in problems:
-        typer.echo(str(problem))
-    for report in reports:
-        _print_failures(report)
-    if reports:
-        Console().print(_table(reports))
-    if problems or not all(report.is_passed for report in reports):
+    if is_watching:
+        with suppress(KeyboardInterrupt):
+            for _ in _changes(paths):
+                _test(paths, junit_file)
+                typer.echo("watching: Ctrl-C ends it")
+                sys.stdout.flush()
+    elif not _test(paths, junit_file):
         raise typer.Exit(1)
 
 
@@ -66,40 +65,16 @@ def publish(
     activated: Annotated[bool, typer.Option("--activate", help="also make it the version that its name means")] = False,
 ) -> None:
     """Run its suite, then store the version for ever; a failing suite publishes nothing."""
-    report = _test_file(file)
+    report = run_suite_beside(file)
     if not report.is_passed:
         _print_failures(report)
         raise typer.Exit(1)
     settings = load_settings()
     url = database_url(settings)
-    published = registry.publish(url, settings, _read(file), str(file), PRINCIPAL)
+    published = registry.publish(url, settings, read_file(file), str(file), PRINCIPAL)
     typer.echo(f"{published.ref} {'published' if published.is_new else 'was published before'}, digest {published.digest}")
     if activated:
         policy_change.tell(url, settings, activate(url, settings, published.ref, PRINCIPAL), f"{published.ref} is active")
-
-
-def find_policies(paths: list[Path]) -> list[Path]:
-    """The policy documents under the paths: YAML or JSON, without suites and schemas. A file that is named is always one."""
-    return sorted(dict.fromkeys(file for path in paths for file in ([path] if path.is_file() else _walk(path))))
-
-
-def suite_beside(file: Path) -> Path:
-    """Where a policy's suite lies: `NAME-VERSION_test.yaml` beside it."""
-    return file.with_name(f"{file.stem}_test.yaml")
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        inside = file.relative_to(folder).parts
-        if file.suffix in {".yaml", ".yml", ".json"} and not file.stem.endswith("_test") and "_schemas" not in inside:
-            yield file
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise PolicyInvalid([Problem("NOT_UTF8", "the file is not UTF-8", str(file), 1, 1)]) from error
 
 
 def _lint_file(file: Path) -> list[Problem]:
@@ -108,23 +83,51 @@ def _lint_file(file: Path) -> list[Problem]:
     problems: list[Problem] = []
     try:
         if beside.is_file():
-            suite = load_suite(_read(beside), str(beside))
+            suite = load_suite(read_file(beside), str(beside))
         else:
-            problems.append(Problem("NO_SUITE", f"no tests: {beside.name} is missing", str(file), 1, 1, severity="warning"))
+            problems.append(no_suite(file, "warning"))
     except PolicyInvalid as refused:
         problems += refused.problems
     try:
-        return lint_text(_read(file), str(file), suite) + problems
+        return lint_text(read_file(file), str(file), suite) + problems
     except PolicyInvalid as refused:
         return [*refused.problems, *problems]
 
 
-def _test_file(file: Path) -> SuiteReport:
-    beside = suite_beside(file)
-    compiled = compile_policy(load_document(_read(file), str(file)))
-    if not beside.is_file():
-        raise PolicyInvalid([Problem("NO_SUITE", f"no tests: {beside.name} is missing", str(file), 1, 1)])
-    return run_suite(compiled, _read(beside), str(beside))
+def _test(paths: list[Path], junit_file: Path | None) -> bool:
+    """Whether every suite passed; what came out is printed."""
+    reports: list[SuiteReport] = []
+    problems: list[Problem] = []
+    for file in find_policies(paths):
+        try:
+            reports.append(run_suite_beside(file))
+        except PolicyInvalid as refused:
+            problems += refused.problems
+    for problem in problems:
+        typer.echo(problem.quoted())
+    for report in reports:
+        _print_failures(report)
+    if reports:
+        Console().print(_table(reports))
+    if junit_file is not None:
+        junit_file.write_text(junit(reports, problems), encoding="utf-8")
+    return not problems and all(report.is_passed for report in reports)
+
+
+def _changes(paths: list[Path]) -> Iterator[None]:
+    """Once as soon as it watches, so that no change is missed, then once for each time that policies or suites change; until Ctrl-C."""
+    from watchfiles import watch
+
+    folders = {path if path.is_dir() else path.parent for path in paths}
+    is_first = True
+    for changed in watch(*folders, watch_filter=_is_ours, rust_timeout=100, yield_on_timeout=True):
+        if changed or is_first:
+            is_first = False
+            yield
+
+
+def _is_ours(_change: object, path: str) -> bool:
+    return Path(path).suffix in SUFFIXES
 
 
 def _print_failures(report: SuiteReport) -> None:

@@ -12,9 +12,10 @@ from precedent.errors import PolicyInvalid
 from precedent.policy.checks import Checks, Setting, check_invariants, environment_of
 from precedent.policy.explain import PLACEHOLDER, Words, write_value
 from precedent.policy.expression import Term, parse_expression, substitute
+from precedent.policy.hints import explaining
 from precedent.policy.model import Action, Document, Rule
 from precedent.policy.nearest import Aim, aims_of
-from precedent.policy.quantity import QuantityRefused, scale
+from precedent.policy.quantity import SHARE_TYPES, QuantityRefused, scale_written
 from precedent.policy.scope import Places, Variable, action_scope, names_read, refusal, reward_scope
 from precedent.policy.structure import first_problems
 from precedent.policy.thresholds import Threshold, thresholds_of
@@ -91,6 +92,11 @@ def compile_policy(document: Document) -> CompiledPolicy:
 
     Raises: PolicyInvalid with every unknown name, wrong type, personal read and unit clash, each at its line and column.
     """
+    with explaining(document.source):
+        return _compile(document)
+
+
+def _compile(document: Document) -> CompiledPolicy:
     places = Places(document.root, document.source, document.file)
     actions = {name: _ActionCompiler(action, places).compile() for name, action in document.actions.items()}
     check_invariants(document, places)
@@ -166,7 +172,7 @@ class _ActionCompiler:
 
     def number(self, rule: Rule, name: str, unit: str | None) -> int:
         try:
-            return scale(rule.numbers[name], decimals_of_unit(unit))
+            return scale_written(rule.numbers[name], decimals_of_unit(unit), is_share=unit in SHARE_TYPES)
         except QuantityRefused as refused:
             why = refused.message if unit else f"{refused.message}, and it is compared with nothing that has decimals"
             self.places.note((*rule.path, "with", name), refused.code, f"{name}: {why}")

@@ -11,9 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from precedent.errors import Problem
+from precedent.policy.currencies import CURRENCY_DECIMALS
 from precedent.policy.markup import Node
 from precedent.policy.model import Action, Fact, Reward, Rule
-from precedent.policy.quantity import LARGEST, NUMERIC_TYPES, QuantityRefused, scale
+from precedent.policy.quantity import LARGEST, NUMERIC_TYPES, QuantityRefused, scale_written
 from precedent.policy.structure import nearest
 from precedent.policy.values import to_typed
 
@@ -111,6 +112,8 @@ class _Contract:
         for key, needed in (("currency", "money"), ("values", "enum")):
             if kind == needed and key not in body:
                 self.note(path, "MISSING_KEY", f"a fact of type {needed} needs {key}")
+        if kind == "money" and body.get("currency", "USD") not in CURRENCY_DECIMALS:
+            self.note((*path, "currency"), "UNKNOWN_CURRENCY", f"ISO 4217 has no currency {body['currency']}")
         if (body.get("entity") or personal == "pseudonym") and kind != "string":
             self.note(path, "BAD_VALUE", "an entity or a pseudonym is a string")
         if personal == "personal" and body.get("entity"):
@@ -168,7 +171,7 @@ class _Contract:
             for key in ("to", "within", "on_timeout"):
                 if key in body:
                     self.note((*path, key), "BAD_VALUE", f"a rule that denies asks nobody: {key} has no meaning")
-        numbers: dict[str, int | Decimal] = body.get("with", {})
+        numbers: dict[str, int | Decimal | str] = body.get("with", {})
         for number in numbers:
             if number in RESERVED_NAMES:
                 self.note((*path, "with", number), "BAD_NAME", f"'{number}' is a word of the expression language")
@@ -190,9 +193,12 @@ class _Contract:
             audit_ppm=self.share(body.get("audit", 0), (*path, "audit")),
         )
 
-    def share(self, value: int | Decimal, path: Path) -> int:
+    def share(self, value: int | Decimal | str, path: Path) -> int:
         try:
-            return scale(value, 6)
+            share = scale_written(value, 6, is_share=True)
+            if not 0 <= share <= 1_000_000:
+                raise QuantityRefused("OUT_OF_RANGE", "a share lies between 0 and 1, or 0 % and 100 %")
+            return share
         except QuantityRefused as refused:
             self.note(path, refused.code, f"audit: {refused.message}")
             return 0

@@ -11,6 +11,7 @@ import orjson
 
 from precedent.errors import PolicyInvalid
 from precedent.policy.contract import read_actions, read_names
+from precedent.policy.hints import explaining
 from precedent.policy.markup import Plain, read_markup
 from precedent.policy.model import Action, Document, Fact, Reward, Rule
 from precedent.policy.quantity import LARGEST
@@ -24,6 +25,11 @@ def load_document(text: str, file: str = "<policy>") -> Document:
 
     Raises: PolicyInvalid with every problem's line and column.
     """
+    with explaining(text):
+        return _load(text, file)
+
+
+def _load(text: str, file: str) -> Document:
     root = read_markup(text, file)
     if problems := check_structure(root, "policy.v1.json", file):
         raise PolicyInvalid(problems)
@@ -43,6 +49,7 @@ def load_document(text: str, file: str = "<policy>") -> Document:
         actions=MappingProxyType(actions),
         invariants=tuple(plain.get("invariants", ())),
         default_action=plain.get("default_action"),
+        coverage_percent=plain.get("coverage"),
         source=text,
         canonical=canonical,
         digest_hex=digest_hex(canonical),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from precedent.errors import PolicyInvalid, Problem
 from precedent.policy.compile import CompiledAction, compile_policy
 from precedent.policy.document import load_document
+from precedent.policy.hints import explain_problems
 from precedent.policy.model import Document
 from precedent.policy.suite import Suite
 
@@ -29,7 +30,7 @@ def lint(document: Document, suite: Suite | None = None) -> list[Problem]:
     problems = [problem for name, action in compiled.actions.items() for problem in _unused(document, name, action)]
     if suite is not None:
         problems += [problem for name in compiled.actions for problem in _untested(document, name, suite)]
-    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+    return explain_problems(sorted(problems, key=lambda problem: (problem.line, problem.column)), document.source)
 
 
 def _unused(document: Document, name: str, compiled: CompiledAction) -> Iterator[Problem]:

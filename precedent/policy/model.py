@@ -50,7 +50,7 @@ class Rule:
     level: int
     reason: str
     text: str | None
-    numbers: Mapping[str, int | Decimal]
+    numbers: Mapping[str, int | Decimal | str]
     to: str | None
     within_seconds: int | None
     on_timeout: str | None
@@ -96,6 +96,7 @@ class Document:
     actions: Mapping[str, Action]
     invariants: tuple[Mapping[str, Any], ...]
     default_action: str | None
+    coverage_percent: int | None
     source: str
     canonical: Mapping[str, Any]
     digest_hex: str

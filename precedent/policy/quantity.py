@@ -11,19 +11,17 @@ from decimal import Decimal
 from functools import lru_cache
 
 from precedent.clock import from_instant
+from precedent.policy.currencies import CURRENCY_DECIMALS
 
 LARGEST = 2**53 - 1
 DIGIT_LIMIT = 40
 
-_NO_DIGITS = frozenset(
-    ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"]
-)
-_THREE_DIGITS = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 _NUMERIC = re.compile(r"-?[0-9]{1,25}(\.[0-9]{1,15})?\Z")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 DECIMALS = {"int": 0, "ratio": 4, "score": 6}
+SHARE_TYPES = frozenset({"ratio", "score"})
 NUMERIC_TYPES = frozenset({"int", "ratio", "score", "money"})
 
 
@@ -38,9 +36,7 @@ class QuantityRefused(Exception):
 
 def money_decimals(currency: str) -> int:
     """Digits after the point in ISO 4217: 2, but 0 for yen and its like and 3 for dinars."""
-    if currency in _NO_DIGITS:
-        return 0
-    return 3 if currency in _THREE_DIGITS else 2
+    return CURRENCY_DECIMALS.get(currency, 2)
 
 
 def parse_numeric(text: str) -> Decimal:
@@ -51,6 +47,20 @@ def parse_numeric(text: str) -> Decimal:
     if not _NUMERIC.match(text):
         raise QuantityRefused("WRONG_TYPE", "expected a number, or a string that writes one out")
     return Decimal(text)
+
+
+def scale_written(value: int | Decimal | str, decimals: int, *, is_share: bool) -> int:
+    """As `scale`, of a number or of a string that writes one out; a share may be written in percent: `8 %` and `8%` are 0.08.
+
+    Raises: QuantityRefused
+    """
+    if not isinstance(value, str):
+        return scale(value, decimals)
+    if not value.endswith("%"):
+        return scale(parse_numeric(value), decimals)
+    if not is_share:
+        raise QuantityRefused("WRONG_TYPE", "only a ratio or a score is written in %")
+    return scale(parse_numeric(value[:-1].removesuffix(" ")), decimals - 2)
 
 
 def scale(value: int | Decimal, decimals: int) -> int:

@@ -9,7 +9,7 @@ from precedent.errors import Problem
 from precedent.policy.expression import Term
 from precedent.policy.markup import Node
 from precedent.policy.model import Action, Fact
-from precedent.policy.structure import nearest
+from precedent.policy.structure import suggest
 
 MOMENT = ("weekday", "local_minute")
 _CEL_TYPES = {"bool": "bool", "enum": "string", "string": "string", "text": "string"}
@@ -48,13 +48,17 @@ def reward_scope(action: Action) -> dict[str, Variable]:
     return {variable.name: variable for variable in (fact_variable("outcome", fact) for fact in action.outcome.values())}
 
 
+def _readable(scope: Mapping[str, Variable]) -> list[str]:
+    return [name for name, held in scope.items() if held.fact is None or held.fact.is_readable]
+
+
 def refusal(name: str, scope: Mapping[str, Variable], extra: Mapping[str, object]) -> tuple[str, str, str | None] | None:
     """Why a rule can't read `name`: code, message, suggestion; None where it can."""
     if name in extra:
         return None
     variable = scope.get(name)
     if variable is None:
-        return "UNKNOWN_NAME", f"nothing is named '{name}' here", nearest(name, [*scope, *extra])
+        return "UNKNOWN_NAME", f"nothing is named '{name}' here", suggest(name, [*_readable(scope), *extra])
     fact = variable.fact
     if fact is not None and not fact.is_readable:
         return "PERSONAL_IN_RULE", f"{fact.name} is personal: no rule and no text may read it", None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from precedent.policy.markup import Node
 from precedent.settings import project_root
 
 PROBLEM_LIMIT = 100
+SHOWN_NAMES = 12
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -25,10 +26,18 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean '{found[0]}'?" if found else None
 
 
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The nearest known name, or, where none is near, the names there are."""
+    names = sorted(known)
+    shown = ", ".join(names[:SHOWN_NAMES]) + (", …" if len(names) > SHOWN_NAMES else "")
+    return nearest(name, names) or (f"there are {shown}" if names else "nothing can be named here")
+
+
 def check_structure(root: Node, schema_name: str, file: str) -> list[Problem]:
     """Every place where the tree breaks the schema, in the order of the text; empty where it holds."""
     errors = sorted(_validator(schema_name).iter_errors(root.plain()), key=lambda error: [str(part) for part in error.absolute_path])
-    problems = [problem for error in errors[:PROBLEM_LIMIT] for problem in _explain(error, root, file)]
+    schema = _validator(schema_name).schema
+    problems = [problem for error in errors[:PROBLEM_LIMIT] for problem in _explain(error, root, file, schema)]
     return first_problems(problems)
 
 
@@ -50,7 +59,7 @@ def _whole_pattern(_validator: object, pattern: str, value: object, _schema: obj
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
-def _explain(error: Any, root: Node, file: str) -> Iterator[Problem]:
+def _explain(error: Any, root: Node, file: str, schema: Mapping[str, Any]) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
     node = root.at(path)
     line, column = node.line, node.column
@@ -63,9 +72,9 @@ def _explain(error: Any, root: Node, file: str) -> Iterator[Problem]:
         line, column = (node.keys or {}).get(key, (line, column))
         yield Problem("BAD_NAME", f"'{_short(key)}' in {where}: a name matches {error.validator_value}", file, line, column)
         return
-    suggestion = None
+    suggestion = _example(error, schema)
     if error.validator == "enum" and isinstance(error.instance, str):
-        suggestion = nearest(error.instance, [item for item in error.validator_value if isinstance(item, str)])
+        suggestion = nearest(error.instance, [item for item in error.validator_value if isinstance(item, str)]) or suggestion
     code, message = _words(error, where)
     yield Problem(code, message, file, line, column, suggestion=suggestion)
 
@@ -74,7 +83,23 @@ def _unknown_keys(error: Any, node: Node, where: str, file: str) -> Iterator[Pro
     known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
     unknown = [(key, place) for key, place in (node.keys or {}).items() if key not in known]
     for key, (line, column) in unknown[:PROBLEM_LIMIT]:
-        yield Problem("UNKNOWN_KEY", f"'{_short(key)}' is no key of {where}", file, line, column, suggestion=nearest(key, known))
+        yield Problem("UNKNOWN_KEY", f"'{_short(key)}' is no key of {where}", file, line, column, suggestion=suggest(key, known))
+
+
+def _example(error: Any, root: Mapping[str, Any]) -> str | None:
+    """How the schema itself writes what is wrong, or what is missing."""
+    part: Any = error.schema
+    key = ""
+    if error.validator == "required":
+        key = next(name for name in error.validator_value if name not in error.instance)
+        part = part.get("properties", {}).get(key, {})
+        if "$ref" in part:
+            part = root["$defs"][part["$ref"].rpartition("/")[2]] | part
+    examples = part.get("examples") if isinstance(part, dict) else None
+    if not examples:
+        return None
+    shown = examples[0] if isinstance(examples[0], str) else orjson.dumps(examples[0]).decode()
+    return f"for example `{key}: {shown}`" if key else f"for example {shown}"
 
 
 def _words(error: Any, where: str) -> tuple[str, str]:
@@ -87,6 +112,8 @@ def _words(error: Any, where: str) -> tuple[str, str]:
         return "WRONG_TYPE", f"{where} must be of type {expected}"
     if error.validator == "enum":
         return "NOT_ALLOWED", f"{where} must be one of {', '.join(_plainly(item) for item in value)}"
+    if error.validator == "pattern":
+        return "BAD_VALUE", f"{where}: '{_short(str(error.instance))}' is not written as it must be; {error.schema.get('description', '')}"
     description = error.schema.get("description") if isinstance(error.schema, dict) else None
     return "BAD_VALUE", f"{where}: {_short(error.message)}" + (f"; {description}" if description else "")
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 
 from precedent.policy.model import Fact
-from precedent.policy.quantity import QuantityRefused, money_decimals, parse_date, parse_instant, parse_numeric, scale, write_own
+from precedent.policy.quantity import (
+    SHARE_TYPES,
+    QuantityRefused,
+    money_decimals,
+    parse_date,
+    parse_instant,
+    scale,
+    scale_written,
+    write_own,
+)
 
 STRING_LIMIT_CHARS = 256
 TEXT_LIMIT_CHARS = 10_000
@@ -28,7 +37,7 @@ def to_typed(fact: Fact, raw: object) -> int | bool | str:
             raise QuantityRefused("WRONG_TYPE", f"expected {'a date' if kind == 'date' else 'an instant'} as a string")
         value = scale(parse_date(raw) if kind == "date" else parse_instant(raw), 0)
     else:
-        value = scale(_number(raw, allow_text=kind != "int"), decimals_of(fact))
+        value = scale_written(_number(raw, allow_text=kind != "int"), decimals_of(fact), is_share=kind in SHARE_TYPES)
     if fact.minimum is not None and value < fact.minimum:
         raise QuantityRefused("OUT_OF_RANGE", f"must be at least {write_own(fact.minimum, kind, fact.currency)}")
     if fact.maximum is not None and value > fact.maximum:
@@ -43,12 +52,10 @@ def decimals_of(fact: Fact) -> int:
     return {"ratio": 4, "score": 6}.get(fact.type, 0)
 
 
-def _number(raw: object, *, allow_text: bool) -> int | Decimal:
+def _number(raw: object, *, allow_text: bool) -> int | Decimal | str:
     # bool is an int in Python: True would be 1
-    if type(raw) is int or isinstance(raw, Decimal):
+    if type(raw) is int or isinstance(raw, Decimal) or (allow_text and isinstance(raw, str)):
         return raw
-    if allow_text and isinstance(raw, str):
-        return parse_numeric(raw)
     raise QuantityRefused("WRONG_TYPE", "expected a number")
 
 

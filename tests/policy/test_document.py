@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,8 @@ from jsonschema import Draft202012Validator
 from precedent.errors import PolicyInvalid, Problem
 from precedent.policy.compile import compile_policy
 from precedent.policy.document import load_document
+from precedent.policy.files import find_policies, suite_beside
+from precedent.policy.hints import EXCERPT_LIMIT_CHARS, excerpt
 from precedent.policy.markup import read_markup
 from tests.policy.shipped import CREDIT, FINANCE, GUARD, INSIDE, POLICIES, compile_text, finance_with
 
@@ -47,6 +52,9 @@ BAD: dict[str, tuple[str, str, int, int]] = {
     "nothing": ("", "EMPTY", 1, 1),
     "a word": ("hello", "WRONG_TYPE", 1, 1),
     "a number of 5,000 digits": (finance_with(("max_discount: 0.05", f"max_discount: {'1' * 5000}")), "NUMBER", 28, 30),
+    "a share of money": (finance_with((GUARD, '"facts.deal_value > guard.x"\n        with: {x: 5 %}')), "WRONG_TYPE", 22, 19),
+    "an audit of more than all": (finance_with(("audit: 0.10", "audit: 101 %")), "OUT_OF_RANGE", 46, 16),
+    "no such currency": (finance_with(("currency: USD", "currency: USB")), "UNKNOWN_CURRENCY", 11, 55),
     "an absurd exponent": (finance_with(("max_discount: 0.05", "max_discount: 1e99")), "OUT_OF_RANGE", 28, 30),
     "not a number": (finance_with(("max_discount: 0.05", "max_discount: .nan")), "WRONG_TYPE", 28, 30),
     "off the grid": (finance_with(("max_discount: 0.05", "max_discount: 0.05001")), "NOT_ON_GRID", 28, 30),
@@ -107,6 +115,14 @@ def test_a_bad_document_is_refused_quickly_with_line_and_column(name: str) -> No
     problems = problems_of(text)
     assert time.perf_counter() - start < 1
     assert (code, line, column) in [(problem.code, problem.line, problem.column) for problem in problems], problems
+    for problem in problems:
+        assert problem.suggestion
+        shown, mark = (problem.excerpt or "").split("\n")
+        written = text.split("\n")[problem.line - 1]
+        assert mark.strip() == "^"
+        assert shown.replace("→", "\t") in written
+        if len(written) <= EXCERPT_LIMIT_CHARS:
+            assert len(mark) == problem.column
 
 
 def test_a_misspelt_fact_names_the_nearest() -> None:
@@ -141,6 +157,12 @@ def test_json_and_yaml_of_one_document_have_one_digest(file: Any) -> None:
     assert load_document(document.source.replace("0.10}", "0.1}").replace("audit: 0.10", "audit: 1.0e-1")).digest_hex == document.digest_hex
 
 
+def test_a_number_may_be_written_in_percent() -> None:
+    policy = compile_text(finance_with(("max_discount: 0.05, min_margin: 0.25", "max_discount: 5 %, min_margin: '25%'"), ("0.10", "10 %")))
+    bands = policy.actions["approve_discount"].bands
+    assert (bands[0].numbers, bands[2].rule.audit_ppm) == ({"max_discount": 500, "min_margin": 2500}, 100_000)
+
+
 def test_one_changed_number_changes_the_digest() -> None:
     assert load_document(BASE).digest_hex != load_document(finance_with(("0.05", "0.0501"))).digest_hex
 
@@ -168,6 +190,54 @@ def test_a_letter_in_the_third_place_is_a_variant() -> None:
 def test_numbers_keep_their_written_digits() -> None:
     plain = read_markup("{a: 0.10, b: 12000, c: 1e2, d: '5', e: ~, f: 3.0, g: yes}", "x").plain()
     assert plain == {"a": Decimal("0.10"), "b": 12000, "c": Decimal("1E+2"), "d": "5", "e": None, "f": Decimal("3.0"), "g": "yes"}
+
+
+def test_an_excerpt_of_a_long_line_is_cut_around_the_place() -> None:
+    shown, mark = excerpt("x" * 500 + "!" + "y" * 500, 501).split("\n")
+    assert (len(shown), shown[len(mark) - 1]) == (EXCERPT_LIMIT_CHARS, "!")
+    assert excerpt("a\tb\x00c\ud800", 99) == "a→b·c·\n      ^"
+
+
+def test_a_problem_without_a_near_name_says_which_there_are() -> None:
+    (problem,) = problems_of(guard("facts.qqqq > 1"))
+    assert problem.suggestion is not None
+    assert problem.suggestion.startswith("there are facts.base_margin_pct, facts.customer_tier, facts.deal_value, facts.requested")
+    assert "facts.note" not in problem.suggestion, "what no rule may read is not offered"
+
+
+@pytest.mark.parametrize("name", ["policy.v1.json", "suite.v1.json"])
+def test_an_editor_finds_title_description_and_example_of_every_key(name: str) -> None:
+    schema = json.loads((POLICIES / "_schemas" / name).read_text(encoding="utf-8"))
+    for at, part in keys_of(schema, schema, name):
+        assert part.get("title"), at
+        assert part.get("description", "").endswith("."), at
+        assert part.get("examples") or "enum" in part, at
+        if part.get("type") == "boolean":
+            assert isinstance(part["default"], bool), at
+        for example in part.get("examples", ()):
+            Draft202012Validator({**part, "$defs": schema.get("$defs", {})}).validate(example)
+
+
+def keys_of(schema: Any, part: Any, at: str) -> Iterator[tuple[str, Any]]:
+    """Every key that a document may hold, its definition folded in."""
+    for key, held in part.get("properties", {}).items():
+        whole = schema["$defs"][held["$ref"].rpartition("/")[2]] | held if "$ref" in held else held
+        yield f"{at}.{key}", {name: value for name, value in whole.items() if name != "$ref"}
+        for inner in (held, held.get("items", {}), held.get("additionalProperties", {})):
+            if isinstance(inner, dict):
+                yield from keys_of(schema, inner, f"{at}.{key}")
+    for key, held in part.get("$defs", {}).items():
+        yield from keys_of(schema, held, f"{at}#{key}")
+
+
+@pytest.mark.parametrize("file", [*find_policies([POLICIES]), *map(suite_beside, find_policies([POLICIES]))], ids=lambda file: file.stem)
+def test_a_plain_validator_accepts_what_ships(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    name = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    assert name is not None, "an editor finds the schema by the first line"
+    schema = json.loads((file.parent / name[1]).read_text(encoding="utf-8"))
+    plain = json.loads(json.dumps(read_markup(text, file.name).plain(), default=float))
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(plain)] == []
 
 
 @pytest.mark.parametrize("name", ["policy.v1.json", "suite.v1.json"])

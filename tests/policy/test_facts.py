@@ -35,6 +35,8 @@ actions:
       tier: {type: enum, values: [x, y], optional: true, default: y}
       rate: {type: ratio, optional: true, default: 0.25}
       any: {type: int, optional: true}
+      unidad: {type: money, currency: UYW, optional: true}
+      share: {type: ratio, min: 5 %, max: "80%", optional: true}
     otherwise: {verdict: deny, reason: NEVER_ALLOWED}
 """
 TYPES = load_document(EVERY_TYPE).actions["ask"]
@@ -83,7 +85,10 @@ def test_an_unknown_fact_names_the_nearest_and_escapes_its_pointer() -> None:
         ("day", "2020-01-01", 18262), ("at", "1970-01-01T01:00:00.5+01:00", 500_000), ("at", "1970-01-01t00:00:00z", 0),
         ("yen", 500, 500), ("yen", "500", 500), ("dinar", Decimal("1.234"), 1234), ("dinar", "-0.001", -1),
         ("risk", Decimal("0.000001"), 1), ("risk", Decimal("1E-6"), 1), ("risk", Decimal("0E+999999"), 0),
-        ("rate", Decimal("0.0800000000000000000"), 800), ("rate", "-1.5", -15000), ("code", "é" * 256, "é" * 256),
+        ("rate", Decimal("0.0800000000000000000"), 800), ("rate", "-1.5", -15000),
+        ("rate", "8 %", 800), ("rate", "8%", 800), ("rate", "-0.01 %", -1), ("risk", "0.0001 %", 1), ("risk", "100%", 1_000_000),
+        ("share", "5.00 %", 500), ("share", Decimal("0.8"), 8000), ("unidad", "1.2345", 12345),
+        ("code", "é" * 256, "é" * 256),
     ],
 )  # fmt: skip
 def test_a_value_is_typed_exactly(name: str, raw: object, typed: object) -> None:
@@ -95,6 +100,9 @@ def test_a_value_is_typed_exactly(name: str, raw: object, typed: object) -> None
 @pytest.mark.parametrize(
     ("name", "raw", "code"),
     [
+        ("rate", "8.001 %", "NOT_ON_GRID"), ("rate", "8  %", "WRONG_TYPE"), ("rate", "%", "WRONG_TYPE"), ("rate", "8 %%", "WRONG_TYPE"),
+        ("yen", "8 %", "WRONG_TYPE"), ("count", "8 %", "WRONG_TYPE"), ("share", "4.99 %", "OUT_OF_RANGE"),
+        ("share", "81 %", "OUT_OF_RANGE"),
         ("count", 6, "OUT_OF_RANGE"), ("count", -6, "OUT_OF_RANGE"), ("count", True, "WRONG_TYPE"), ("count", "5", "WRONG_TYPE"),
         ("count", Decimal("0.5"), "NOT_ON_GRID"), ("count", 1.0, "WRONG_TYPE"), ("count", None, "WRONG_TYPE"), ("flag", 1, "WRONG_TYPE"),
         ("any", 2**53, "OUT_OF_RANGE"), ("any", -(2**53), "OUT_OF_RANGE"), ("any", Decimal("1E+999999"), "OUT_OF_RANGE"),

@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
+from xml.etree import ElementTree as ET
 
 import pytest
 from typer.testing import CliRunner
 
-from precedent.cli.policy import app, find_policies, suite_beside
+from precedent.cli.policy import app
 from precedent.errors import PolicyInvalid
 from precedent.policy.document import load_document
+from precedent.policy.files import find_policies, suite_beside
 from precedent.policy.lint import lint, lint_text
 from precedent.policy.suite import load_suite, run_suite
-from tests.policy.shipped import CREDIT, FINANCE, GUARD, POLICIES, compiled, finance_with
+from precedent.settings import project_root
+from tests.policy.shipped import CREDIT, FINANCE, GUARD, POLICIES, compile_text, compiled, finance_with
 
 HEAD = "policy: finance-constitution@1.0.0\nnow: 2026-11-17T12:00:00Z\n"
 FACTS = "facts: {deal_value: 1, base_margin_pct: 0.31, requested_discount_pct: 0.08, customer_tier: A}\n"
@@ -120,3 +129,77 @@ def test_the_commands_fail_on_errors_failures_low_coverage_and_missing_suites(tm
     assert CliRunner().invoke(app, ["test", str(tmp_path)]).exit_code == 0
     policy.write_bytes(b"\xff\xfe")
     assert "NOT_UTF8" in CliRunner().invoke(app, ["lint", str(policy)]).output
+
+
+def test_the_policys_own_threshold_goes_before_the_suites() -> None:
+    asks = compile_text(finance_with(("owner: cfo", "owner: cfo\ncoverage: 21")))
+    assert not run_suite(asks, ONE + "threshold: 0\n", "x").is_passed
+    content = compile_text(finance_with(("owner: cfo", "owner: cfo\ncoverage: 20")))
+    assert run_suite(content, ONE + "threshold: 100\n", "x").is_passed
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A policy whose suite has one case that passes, one that fails, and too few of them."""
+    (tmp_path / "p-1.0.0.yaml").write_text(FINANCE.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "p-1.0.0_test.yaml").write_text(TWO, encoding="utf-8")
+    return tmp_path
+
+
+TWO = ONE.replace("cases: [", "cases: [{name: two & <more>, expect: {verdict: deny}}, ")
+
+
+def test_junit_holds_every_case_the_coverage_and_what_could_not_be_tested(folder: Path) -> None:
+    (folder / "q-1.0.0.yaml").write_text("policy: q\n", encoding="utf-8")
+    run = CliRunner().invoke(app, ["test", str(folder), "--junit", str(folder / "out.xml")])
+    assert run.exit_code == 1
+    tested, *broken = ET.parse(folder / "out.xml").getroot()
+    assert {key: tested.attrib[key] for key in ("tests", "failures", "errors")} == {"tests": "3", "failures": "2", "errors": "0"}
+    cases = {case.attrib["name"]: case for case in tested}
+    assert list(cases) == ["two & <more>", "one", "coverage"]
+    assert cases["two & <more>"].attrib["line"] == "4"
+    assert [fault.text for fault in cases["two & <more>"]] == ["verdict: expected deny, came approve"]
+    assert list(cases["one"]) == []
+    assert cases["coverage"][0].attrib["message"] == "rules 20 %, conditions 35 %, at least 100 % wanted"
+    assert [(suite.attrib["errors"], suite[0][0].attrib["type"]) for suite in broken] == [("1", "MISSING_KEY")]
+
+
+def test_pytest_collects_each_case_and_the_coverage(folder: Path) -> None:
+    (folder / "conftest.py").write_text((POLICIES / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--rootdir", str(folder), "-c", os.devnull, str(folder)]
+    run = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "p-1.0.0_test.yaml::one PASSED" in run.stdout
+    assert "p-1.0.0_test.yaml::coverage FAILED" in run.stdout
+    assert "p-1.0.0_test.yaml:4: verdict: expected deny, came approve" in run.stdout
+    assert "approve_discount/tight decides no case" in run.stdout
+    assert "assert " not in run.stdout
+
+
+def test_watching_runs_again_when_a_file_changes_and_ends_at_ctrl_c(folder: Path) -> None:
+    command = [sys.executable, "-m", "precedent.cli.main", "policy", "test", str(folder), "--watch"]
+    with subprocess.Popen(command, cwd=project_root(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        limit = Timer(60, process.kill)
+        limit.start()
+        try:
+            lines = iter(process.stdout or ())
+            assert "FAILED" in until(lines, "watching: Ctrl-C")
+            suite = folder / "p-1.0.0_test.yaml"
+            suite.write_text(ONE + "threshold: 20\n", encoding="utf-8")
+            while "passed" not in until(lines, "watching: Ctrl-C"):
+                pass  # a file that is half written is told as it is, and looked at again
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            limit.cancel()
+            process.kill()
+
+
+def until(lines: Iterator[str], word: str) -> str:
+    """What is printed up to the line that holds `word`."""
+    said = ""
+    for line in lines:
+        said += line
+        if word in line:
+            return said
+    raise AssertionError(f"ended without '{word}': {said}")
