@@ -1,38 +1,73 @@
-"""A process that appends without end and says what it was told: started and killed by test_kill_writer.py."""
+"""A process of many writers that says what it asks and what it was told: started and killed by test_kill_writer.py.
+
+It first asks again for the keys on its standard input, which a killed process left open, then goes on with keys of its own.
+Each line is written before what follows it: `asked KEY`, then `told KEY SEQ ID LEAF`, or `found KEY ID` where the key had its
+entry already.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import count
 
 import psycopg
 import sample_entries as sample
 
-from precedent.ledger.entry import Appended
+from precedent.errors import DatabaseUnavailable
+from precedent.ledger.entry import Appended, Claimed
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import Writer
 
-CLIENTS = 24
+CLIENTS = 3  # of each writer
 
 
-async def run(url: str) -> None:
+def claim_of(key: str) -> bytes:
+    return sha256(key.encode()).digest()
+
+
+async def run(url: str, name: str, writers: int, open_keys: Sequence[str], is_settling: bool) -> None:
+    """Ends by itself only when it settles: then there are no keys but the open ones."""
     with psycopg.connect(url) as connection:
         chain_id = chain_id_of(connection, "main")
-    writer = Writer(url, chain_id, queue_limit=1000, timeout_seconds=5)
-    writer.start()
-    await asyncio.gather(*(ask(writer, client) for client in range(CLIENTS)))
+    made = [Writer(url, chain_id, queue_limit=1000, timeout_seconds=3) for _ in range(writers)]
+    for writer in made:
+        writer.start()
+    keys = iter([*open_keys]) if is_settling else keys_of(name, open_keys)
+    await asyncio.gather(*(serve(writer, keys) for writer in made for _ in range(CLIENTS)))
+    for writer in made:
+        await writer.stop()
 
 
-async def ask(writer: Writer, client: int) -> None:
-    """One client's requests; a line per answer, written before the next request."""
-    number = 0
-    while True:
-        number += 1
-        answer = await writer.append(sample.decision(number, verdict="escalate" if number % 3 else "approve"))
-        assert isinstance(answer, Appended)
-        sys.stdout.write(f"{answer.seq} {answer.entry_id} {answer.leaf.hex()}\n")
-        sys.stdout.flush()
+def keys_of(name: str, first: Sequence[str]) -> Iterator[str]:
+    yield from first
+    yield from (f"{name}-{number}" for number in count())
+
+
+async def serve(writer: Writer, keys: Iterator[str]) -> None:
+    """One client: a key at a time, until it is answered."""
+    for key in keys:
+        say(f"asked {key}")
+        while True:
+            draft = sample.decision(len(key), verdict="approve", claim=claim_of(key), fingerprint=b"")
+            try:
+                answer = await writer.append(draft)
+            except DatabaseUnavailable:
+                continue  # what an API's client does: the same key again, with an entry of its own
+            break
+        if isinstance(answer, Appended):
+            say(f"told {key} {answer.entry_id} {answer.seq} {answer.leaf.hex()}")
+        else:
+            assert isinstance(answer, Claimed)
+            say(f"found {key} {answer.entry_id}")
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1]))
+    asyncio.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.stdin.read().split(), sys.argv[4:] == ["settle"]))
