@@ -18,6 +18,7 @@ COMMANDS = {
     "token": ("precedent.cli.token", "who may call the API"),
     "psql": ("precedent.cli.psql", "a shell on the database"),
     "ledger": ("precedent.cli.ledger", "verify the ledger; rebuild what is derived from it"),
+    "replay": ("precedent.cli.replay", "derive recorded decisions again, as they were or by another policy"),
     "import": ("precedent.cli.supply", "load a real log by a mapping"),
     "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),
     "backfill": ("precedent.cli.backfill", "have the pipeline compute a range of days"),

@@ -1,0 +1,212 @@
+"""What a candidate would have decided otherwise: counted by move, by segment and in money. Pure, mergeable, of bounded size.
+
+Standing is verdict and level. A *flip* is a decision whose standing differs; one that differs in its rule, reasons or anything else
+of its result alone is *reworded*. Numbers fall into buckets of two significant digits, so that segments can be cut at quantiles
+after the last decision was seen, exactly, and with limits that people read; memory does not grow with the number of decisions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from precedent.learning.replay import Recorded
+from precedent.policy.facts import Typed
+from precedent.policy.model import Action, Fact
+from precedent.policy.quantity import NUMERIC_TYPES
+
+
+class Standing(NamedTuple):
+    """What a decision comes to."""
+
+    verdict: str
+    level: int
+
+    def __str__(self) -> str:
+        return f"{self.verdict} AL{self.level}" if self.verdict == "approve" else self.verdict
+
+    @property
+    def acts(self) -> bool:
+        """Whether it is a permission that needs no person."""
+        return self.verdict == "approve" and self.level >= 1
+
+
+Move: TypeAlias = tuple[Standing, Standing]
+Money: TypeAlias = Counter[tuple[str, str]]  # (fact, currency) → minor units
+
+
+def standing_of(result: Mapping[str, Any]) -> Standing:
+    return Standing(result["verdict"], result["level"])
+
+
+@dataclass(slots=True)
+class Cell:
+    """Decisions that have something in common, and those of them that flip."""
+
+    decided: int = 0
+    flips: int = 0
+    gained: int = 0
+    lost: int = 0
+    money: Money = field(default_factory=Counter)
+
+    def merge(self, other: Cell) -> None:
+        self.decided += other.decided
+        self.flips += other.flips
+        self.gained += other.gained
+        self.lost += other.lost
+        self.money.update(other.money)
+
+
+@dataclass(slots=True)
+class Moved:
+    """Decisions of one move, from a standing to a standing that may be the same."""
+
+    count: int = 0
+    money: Money = field(default_factory=Counter)
+
+    def merge(self, other: Moved) -> None:
+        self.count += other.count
+        self.money.update(other.money)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One decision that comes out otherwise, both results side by side."""
+
+    seq: int
+    entry_id: str
+    correlation_id: str
+    decided_at: str
+    action: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    @property
+    def move(self) -> Move:
+        return standing_of(self.before), standing_of(self.after)
+
+    @property
+    def is_flip(self) -> bool:
+        was, becomes = self.move
+        return was != becomes
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "seq": self.seq,
+            "id": self.entry_id,
+            "correlation_id": self.correlation_id,
+            "ts": self.decided_at,
+            "action": self.action,
+            "flip": self.is_flip,
+            "before": _told(self.before),
+            "after": _told(self.after),
+        }
+
+
+def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: result[name] for name in ("verdict", "rule", "effective", "requires_human", "reasons")}
+    return {**kept, "autonomy_level": result["level"]}
+
+
+Segment: TypeAlias = tuple[str, str, Typed | None]  # (action, fact, bucket or value); None where the fact was not sent
+
+
+@dataclass(slots=True)
+class Tally:
+    """All that was compared. Of the differences the newest `limit` are kept, flips before those that are reworded."""
+
+    limit: int
+    read: int = 0
+    same: int = 0
+    reworded: int = 0
+    undecidable: Counter[str] = field(default_factory=Counter)
+    evaluators: Counter[str] = field(default_factory=Counter)
+    moves: dict[Move, Moved] = field(default_factory=dict)
+    segments: dict[Segment, Cell] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def decided(self) -> int:
+        return sum(moved.count for moved in self.moves.values())
+
+    @property
+    def flips(self) -> int:
+        return sum(moved.count for (was, becomes), moved in self.moves.items() if was != becomes)
+
+    def compare(self, recorded: Recorded, action: Action, before: dict[str, Any], after: dict[str, Any], is_same: bool) -> None:
+        """Count one decision; `action` is the candidate's contract of it."""
+        move = (standing_of(before), standing_of(after))
+        moved = self.moves.setdefault(move, Moved())
+        moved.count += 1
+        money = _money_of(action, recorded.facts)
+        moved.money.update(money)
+        is_flip = move[0] != move[1]
+        for fact in action.facts.values():
+            if fact.is_readable and (fact.type in NUMERIC_TYPES or fact.type in {"enum", "bool"}):
+                segment = (action.name, fact.name, bucket_of(fact, recorded.facts.get(fact.name)))
+                self._segment(segment, move if is_flip else None, money)
+        if is_same:
+            self.same += 1
+            return
+        self.reworded += not is_flip
+        self._keep(
+            Difference(recorded.seq, recorded.entry_id, recorded.correlation_id, recorded.decided_at, recorded.action, before, after)
+        )
+
+    def _segment(self, segment: Segment, flip: Move | None, money: Money) -> None:
+        cell = self.segments.get(segment)
+        if cell is None:
+            cell = self.segments[segment] = Cell()
+        cell.decided += 1
+        if flip is None:
+            return
+        cell.flips += 1
+        cell.gained += flip[1].acts and not flip[0].acts
+        cell.lost += flip[0].acts and not flip[1].acts
+        cell.money.update(money)
+
+    def _keep(self, difference: Difference) -> None:
+        self.differences.append(difference)
+        if len(self.differences) > 2 * self.limit + 64:
+            self.trim()
+
+    def trim(self) -> None:
+        """Leave the newest `limit` differences, in order, newest first."""
+        self.differences.sort(key=lambda one: (one.is_flip, one.seq), reverse=True)
+        del self.differences[self.limit :]
+
+    def merge(self, other: Tally) -> None:
+        self.read += other.read
+        self.same += other.same
+        self.reworded += other.reworded
+        self.undecidable.update(other.undecidable)
+        self.evaluators.update(other.evaluators)
+        for move, moved in other.moves.items():
+            self.moves.setdefault(move, Moved()).merge(moved)
+        for segment, cell in other.segments.items():
+            self.segments.setdefault(segment, Cell()).merge(cell)
+        self.differences += other.differences
+        self.trim()
+
+
+def _money_of(action: Action, facts: Mapping[str, Typed]) -> Money:
+    money: Money = Counter()
+    for fact in action.facts.values():
+        if fact.type == "money" and fact.is_readable and fact.currency:
+            value = facts.get(fact.name)
+            if type(value) is int:
+                money[fact.name, fact.currency] = value
+    return money
+
+
+def bucket_of(fact: Fact, value: Typed | None) -> Typed | None:
+    """The segment of a value: itself for words and truths; of a number the lower end of those that share its two leading digits."""
+    if type(value) is not int or fact.type not in NUMERIC_TYPES:
+        return value
+    digits = len(str(abs(value)))
+    if digits <= 2:
+        return value
+    step: int = 10 ** (digits - 2)
+    return value // step * step
