@@ -77,6 +77,15 @@ def test_the_first_300_real_cases_go_through_and_again_without_doubles(api_serve
     assert longer.returncode == 0, longer.stderr
     assert counts(api_server)["decisions"] == 400
     require_business_time(api_server, rows)
+    require_derived_again(api_server, home, 400)
+
+
+def require_derived_again(api: ApiProcess, home: Path, count: int) -> None:
+    """Every decision of real applications follows, byte by byte, from what was recorded with it."""
+    database = {"PRECEDENT_DATABASE_URL": api.database_url}
+    done = subprocess.run(command("replay", "--verify", "--json"), env=environment(api, home) | database, capture_output=True, text=True)
+    told = orjson.loads(done.stdout)
+    assert (done.returncode, told["decisions"], told["equal"], told["findings"]) == (0, count, count, [])
 
 
 def require_business_time(api: ApiProcess, rows: list[dict[str, str]]) -> None:
