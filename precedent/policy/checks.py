@@ -155,7 +155,7 @@ def check_invariants(document: Document, places: Places) -> None:
         trials = []
         for action in document.actions.values():
             trial = Places(places.root, "\n".join(places.lines), places.file)
-            setting = Setting(("invariants", index, "never"), action_scope(action) | _verdict_scope(), "band")
+            setting = Setting(("invariants", index, "never"), action_scope(action) | verdict_scope(), "band")
             text = invariant["never"]
             if Checks(trial).parse(setting, text) is not None:
                 Checks(trial).compiled(setting, text, text, setting.environment(), (cel.Type.BOOL,))
@@ -164,9 +164,11 @@ def check_invariants(document: Document, places: Places) -> None:
             places.problems.extend(trials[0])
 
 
-def _verdict_scope() -> dict[str, Variable]:
+def verdict_scope() -> dict[str, Variable]:
+    """What an invariant may name beside the action's scope: what the decision says, and which rule decided it."""
     return {
         "effective": Variable("effective", "bool", "bool"),
         "verdict": Variable("verdict", "string", "string"),
         "level": Variable("level", "int", "int"),
+        "rule": Variable("rule", "string", "string"),
     }

@@ -29,6 +29,12 @@ class Atom:
     truth: Truth
     threshold: Threshold | None
 
+    @classmethod
+    def of(cls, text: str, truth: Truth, term: Term, scope: Mapping[str, Variable], numbers: Mapping[str, int]) -> Atom:
+        thresholds, is_all = thresholds_of(term, scope, numbers)
+        plain = " ".join(text.split()).replace("facts.", "").replace("memory.", "")
+        return cls(plain, truth, thresholds[0] if is_all and len(thresholds) == 1 else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Literal:
@@ -86,17 +92,8 @@ def atoms_of(walks: Iterable[Walk], free: Mapping[str, dict[str, Truth]]) -> lis
                 key = f"{walk.policy.document.digest_hex if 'memory.' in text else ''}{text}"
                 if key not in found:
                     truth = Translation(rule.rule.when, walk.names, numbers, free[walk.policy.document.digest_hex]).condition(term)
-                    found[key] = Atom(_plain(text), truth, _threshold(term, walk, numbers))
+                    found[key] = Atom.of(text, truth, term, walk.compiled.scope, numbers)
     return list(found.values())
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).replace("facts.", "").replace("memory.", "")
-
-
-def _threshold(term: Term, walk: Walk, numbers: dict[str, int]) -> Threshold | None:
-    held, is_all = thresholds_of(term, walk.compiled.scope, numbers)
-    return held[0] if is_all and len(held) == 1 else None
 
 
 def box_around(model: Any, target: Bool, atoms: list[Atom], ask: Questions) -> Box | None:

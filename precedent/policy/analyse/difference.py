@@ -142,8 +142,8 @@ class _Comparison:
         case = self.inputs.case(model)
         before, after = self.walks
         try:
-            left, _ = put(before.policy, self.action, case, self.control, self.usual)
-            right, _ = put(after.policy, self.action, case, self.control, self.usual)
+            left = put(before.policy, self.action, case, self.control, self.usual).witness
+            right = put(after.policy, self.action, case, self.control, self.usual).witness
         except FactsInvalid:
             return None
         for ending, answer in ((one, left.answer), (two, right.answer)):

@@ -73,7 +73,10 @@ class Inputs:
     """The unknowns of one action, shared by the versions of it that are looked at together.
 
     A fact that two versions bound differently is bounded by both: a request outside is refused by one of them before any rule.
+    `moved` is a fact that has another value here than in the inputs beside these, all else being the same.
     """
+
+    moved: str | None = None
 
     unknowns: dict[str, Unknown] = field(default_factory=dict)
     extra: list[Bool] = field(default_factory=list)
@@ -132,12 +135,12 @@ class Inputs:
         return number if missing is None else Number(z3.If(there, number.value, z3.IntVal(int(missing))), -LARGEST, LARGEST)
 
     def _number(self, name: str, kind: str, low: int, high: int, present: Any = None) -> Number:
-        variable = z3.Int(name)
+        variable = z3.Int(self._called(name))
         self._add(Unknown(name, kind, variable, z3.And(variable >= low, variable <= high), present=present))
         return Number(variable, low, high)
 
     def _truth(self, name: str, kind: str, present: Any = None) -> Truth:
-        variable = z3.Bool(name)
+        variable = z3.Bool(self._called(name))
         self._add(Unknown(name, kind, variable, present=present))
         return Truth.where(variable)
 
@@ -157,6 +160,9 @@ class Inputs:
             raise ContractsDiffer(name)
         self._add(Unknown(name, "enum", variable, either(*(condition for condition, _ in choices)), values=known))
         return Text(choices)
+
+    def _called(self, name: str) -> str:
+        return f"{name} moved" if name == self.moved else name
 
     def _add(self, unknown: Unknown) -> None:
         before = self.unknowns.get(unknown.name)

@@ -56,13 +56,13 @@ class Questions:
         """Whether they can all hold."""
         return self._check(conditions)
 
-    def find(self, *conditions: Bool) -> Reply:
+    def find(self, *conditions: Bool, like_usual: bool = True) -> Reply:
         """An input on which they all hold, as near to the wishes as one gets by giving up those that stand in the way."""
         answer = self._check(conditions)
         if answer is not Answer.YES:
             return Reply(answer)
         model = self.solver.model()
-        wishes = list(self.wishes)
+        wishes = list(self.wishes) if like_usual else []
         for _ in range(WISH_LIMIT):
             if not wishes:
                 break

@@ -38,12 +38,16 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How one rule comes to decide: `holds` and `errs` of its condition alone, `reached` where no rule before it decides."""
+    """How one rule comes to decide: `holds`, `fails` and `errs` of its condition alone, `reached` where no rule before it decides.
+
+    `there` says that every feature which it reads has a value; it errs without.
+    """
 
     compiled: CompiledRule
     term: Term
-    truth: Truth
+    there: Bool
     holds: Bool
+    fails: Bool
     errs: Bool
     reached: Bool
 
@@ -101,16 +105,18 @@ def walk_of(
     endings: list[tuple[Ending, Bool]] = []
     opened: list[Opened] = []
     for rule in (*compiled.guards, *compiled.bands, compiled.otherwise):
-        term, truth, refused = _condition_of(rule, names, inputs.presence(name for name in rule.reads if name in may_be_absent), free)
+        there = inputs.presence(name for name in rule.reads if name in may_be_absent)
+        term, truth, refused = _condition_of(rule, names, there, free)
         opened += [Opened(rule, part.term, part.why) for part in refused]
         label = f"{side}{action}/{rule.rule.name}"
-        holds, errs = ask.name(f"{label} holds", truth.yes), ask.name(f"{label} errs", truth.fault)
+        holds, fails = ask.name(f"{label} holds", truth.yes), ask.name(f"{label} does not hold", truth.no)
+        errs = ask.name(f"{label} errs", truth.fault)
         before = ask.name(f"{label} is reached", reached)
-        ways.append(Way(rule, term, truth, holds, errs, before))
+        ways.append(Way(rule, term, there, holds, fails, errs, before))
         endings.append((ending_of(rule, control), both(before, holds)))
         if errs is not False:
             endings.append((Ending("escalate", 0, False, rule.rule.name, is_error=True), both(before, errs)))
-        reached = both(before, ask.name(f"{label} does not hold", truth.no))
+        reached = both(before, fails)
     return Walk(policy, action, names, tuple(ways), tuple(endings), tuple(opened))
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from precedent.clock import EPOCH
 from precedent.policy.analyse.inputs import Case
-from precedent.policy.compile import CompiledAction, CompiledPolicy
+from precedent.policy.compile import CompiledAction, CompiledPolicy, CompiledRule
 from precedent.policy.evaluate import evaluate, moment_of
 from precedent.policy.facts import type_facts
 from precedent.policy.model import Fact
@@ -55,9 +55,22 @@ def _shown(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) or value else "''"
 
 
-def put(
-    policy: CompiledPolicy, action: str, case: Case, control: Control, usual: Mapping[str, Value] | None = None
-) -> tuple[Witness, Result]:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A case that was put to the real evaluator: as a witness, its whole result, and every name's value as rules read it."""
+
+    witness: Witness
+    result: Result
+    values: Mapping[str, Value]
+
+    def holds(self, rule: CompiledRule, environment: Any) -> bool:
+        """Whether the rule's condition holds on the case, by itself."""
+        if any(name not in self.values for name in rule.reads):
+            return False
+        return rule.expression.eval(environment.Activation(self.values)).value() is True
+
+
+def put(policy: CompiledPolicy, action: str, case: Case, control: Control, usual: Mapping[str, Value] | None = None) -> Trial:
     """The case put to the real evaluator on its whole way: written as a request, typed, decided.
 
     `usual` are typed values of facts that the case leaves open.
@@ -70,9 +83,14 @@ def put(
     features = {name: value for name, value in case.features.items() if name in known}
     now = instant(case, policy.document.time_zone)
     moment = moment_of(parse_instant(now), policy.document.time_zone)
-    result = evaluate(policy, action, type_facts(compiled.action, raw).rules, features, moment, control)
+    typed = type_facts(compiled.action, raw).rules
+    result = evaluate(policy, action, typed, features, moment, control)
     answer = Answer(result.verdict, result.level, result.rule, result.reasons[0].code, result.effective)
-    return Witness(raw, features, now, answer), result
+    values: dict[str, Value] = {"weekday": moment.weekday, "local_minute": moment.local_minute}
+    values.update((f"facts.{name}", value) for name, value in typed.items())
+    values.update((f"memory.{name}", missing) for name, missing in compiled.action.features.items() if missing is not None)
+    values.update((f"memory.{name}", value) for name, value in features.items())
+    return Trial(Witness(raw, features, now, answer), result, values)
 
 
 def written(compiled: CompiledAction, typed: Mapping[str, Value]) -> dict[str, int | bool | str]:
