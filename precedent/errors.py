@@ -24,6 +24,7 @@ PrecedentError
 │   ├── QueueFull              the bounded append queue is full
 │   ├── ProofPending           recorded, but no signed checkpoint covers it yet
 │   └── PipelineUnavailable    Dagster does not answer
+├── SolverMissing              analysis needs the extra `analyse`
 └── LedgerBroken               what is stored contradicts itself; never continue
 """
 
@@ -191,3 +192,7 @@ class PipelineUnavailable(Unavailable):
 
 class LedgerBroken(PrecedentError):
     code = "LEDGER_BROKEN"
+
+
+class SolverMissing(PrecedentError):
+    code = "SOLVER_MISSING"

@@ -32,6 +32,11 @@ class Region:
     before: Answer
     after: Answer
 
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "where": self.description, "case": self.witness.as_json(), "before": self.before.as_json(), "after": self.after.as_json(),
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Difference(Sequence[Region]):
@@ -40,6 +45,9 @@ class Difference(Sequence[Region]):
     action: str
     regions: tuple[Region, ...]
     open: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"action": self.action, "regions": [region.as_json() for region in self.regions], "open": list(self.open)}
 
     @property
     def is_complete(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from precedent.policy.analyse.witness import Witness, as_json
+from precedent.policy.analyse.witness import Witness
 
 SEVERITIES = ("error", "open", "warning", "info")
 """`open` is what the solver couldn't say: it is never taken for an answer."""
@@ -30,7 +30,7 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         return {
             "code": self.code, "severity": self.severity, "action": self.action, "message": self.message, "line": self.line,
-            "column": self.column, "region": self.region, "cases": [as_json(case) for case in self.cases],
+            "column": self.column, "region": self.region, "cases": [case.as_json() for case in self.cases],
         }  # fmt: skip
 
 

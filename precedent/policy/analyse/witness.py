@@ -32,6 +32,11 @@ class Answer:
     reason: str
     effective: bool
 
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict, "level": self.level, "rule": self.rule, "reason": self.reason, "effective": self.effective,
+        }  # fmt: skip
+
     def __str__(self) -> str:
         how = f"{self.verdict} AL{self.level}" if self.verdict == "approve" else self.verdict
         return f"{how} by {self.rule}" + (" (it errs)" if self.reason == "RULE_ERROR" else "")
@@ -46,9 +51,17 @@ class Witness:
     now: str
     answer: Answer
 
-    def __str__(self) -> str:
+    def as_json(self) -> dict[str, Any]:
+        return {"facts": dict(self.facts), "memory": dict(self.memory), "now": self.now, "answer": self.answer.as_json()}
+
+    @property
+    def input(self) -> str:
+        """What is asked, in one line."""
         said = [f"{name} {_shown(value)}" for name, value in (*self.facts.items(), *self.memory.items())]
-        return f"{', '.join(said)}, at {self.now}: {self.answer}"
+        return ", ".join([*said, f"at {self.now}"])
+
+    def __str__(self) -> str:
+        return f"{self.input}: {self.answer}"
 
 
 def _shown(value: Value) -> str:
@@ -138,15 +151,3 @@ def instant(case: Case, time_zone: str) -> str:
         if (back.isoweekday(), back.hour * 60 + back.minute) == (case.weekday, case.local_minute):
             return back.isoformat()
     raise ValueError(f"no such minute in {time_zone}")
-
-
-def as_json(witness: Witness) -> dict[str, Any]:
-    answer = witness.answer
-    return {
-        "facts": dict(witness.facts),
-        "memory": dict(witness.memory),
-        "now": witness.now,
-        "answer": {
-            "verdict": answer.verdict, "level": answer.level, "rule": answer.rule, "reason": answer.reason, "effective": answer.effective,
-        },
-    }  # fmt: skip
