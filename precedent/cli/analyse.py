@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from precedent.errors import PolicyInvalid, Problem, SolverMissing
+from precedent.errors import SolverMissing
 from precedent.policy.compile import CompiledPolicy, compile_policy
 from precedent.policy.document import load_document
+from precedent.policy.files import find_policies, read_file, suite_beside
 from precedent.policy.result import Control
 from precedent.policy.suite import Suite, load_suite
 
@@ -41,8 +42,6 @@ def analyse(
     Exit 0 where everything is proved, 1 where a finding is an error, 2 where only something is left open.
     """
     _require_solver()
-    from precedent.cli.policy import find_policies
-
     files = find_policies(paths)
     options = Options(timeout, Control(halted=False, enabled=True, max_level=max_level))
     if against is not None:
@@ -62,23 +61,12 @@ def _require_solver() -> None:
 
 
 def _load(file: Path) -> CompiledPolicy:
-    return compile_policy(load_document(_read(file), str(file)))
-
-
-def _read(file: Path) -> str:
-    try:
-        # newline="": what is written back has the line ends that were there
-        with file.open(encoding="utf-8", newline="") as held:
-            return held.read()
-    except UnicodeDecodeError as error:
-        raise PolicyInvalid([Problem("NOT_UTF8", "the file is not UTF-8", str(file), 1, 1)]) from error
+    return compile_policy(load_document(read_file(file), str(file)))
 
 
 def _suite(file: Path) -> tuple[Path, Suite | None]:
-    from precedent.cli.policy import suite_beside
-
     beside = suite_beside(file)
-    return beside, load_suite(_read(beside), str(beside)) if beside.is_file() else None
+    return beside, load_suite(read_file(beside), str(beside)) if beside.is_file() else None
 
 
 def _newest(loaded: dict[Path, CompiledPolicy]) -> dict[Path, CompiledPolicy]:
@@ -115,14 +103,17 @@ def _summary(report: Report) -> str:
     from precedent.policy.analyse.findings import SEVERITIES
 
     counts = {severity: sum(finding.severity == severity for finding in report.findings) for severity in SEVERITIES}
-    return f"{report.policy}: " + ", ".join([*(f"{count} {severity}" for severity, count in counts.items()), f"{len(report.proved)} proved"])
+    return f"{report.policy}: " + ", ".join(
+        [*(f"{count} {severity}" for severity, count in counts.items()), f"{len(report.proved)} proved"]
+    )
 
 
 def _write(policy: CompiledPolicy, beside: Path, suite: Suite | None, report: Report) -> int:
     """Writes beside and renames: a crash leaves the old suite or the new one."""
     from precedent.policy.analyse.suite_text import with_cases
 
-    before = _read(beside) if suite is not None else None
+    # newline="": what is written back has the line ends that were there
+    before = beside.open(encoding="utf-8", newline="").read() if suite is not None else None
     after, added = with_cases(policy, before, str(beside), report.findings)
     if added:
         partial = beside.with_name(f".{beside.name}.{os.getpid()}")
@@ -161,5 +152,3 @@ def _print_difference(held: Difference) -> None:
         typer.echo(f"{held.action}: open: {what}")
     if held.is_complete:
         typer.echo(f"{held.action}: {f'{len(held)} regions, the same everywhere else' if len(held) else 'the same everywhere'}")
-
-
