@@ -148,6 +148,8 @@ def _compare(file: Path, against: Path, options: Options, as_json: bool) -> int:
 def _print_difference(held: Difference) -> None:
     for region in held:
         typer.echo(f"{held.action}: {region.before} → {region.after}\n    where  {region.description}\n    case   {region.witness.input}")
+    for what in held.contract:
+        typer.echo(f"{held.action}: facts: {what}")
     for what in held.open:
         typer.echo(f"{held.action}: open: {what}")
     if held.is_complete:

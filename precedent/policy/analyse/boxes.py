@@ -49,6 +49,8 @@ class Literal:
         held = self.atom.threshold
         if held is None or self.state is None:
             return None
+        if not self.state and isinstance(held.right, bool) and held.right_name is None:
+            return Threshold(held.left, held.op, not held.right)  # `is no`, and not `is not yes`
         return held if self.state else held.negated()
 
 
@@ -118,6 +120,8 @@ def _range(variable: Variable, thresholds: list[Threshold]) -> str:
         return f"{name} is {write_value(variable, exact[0])}"
     low = _tightest([threshold for threshold in thresholds if threshold.op in {">", ">="}], highest=True)
     high = _tightest([threshold for threshold in thresholds if threshold.op in {"<", "<="}], highest=False)
+    if low is not None and high is not None and (low.op, high.op, low.right) == (">=", "<=", high.right):
+        return f"{name} is {write_value(variable, low.right)}"
     others = [threshold for threshold in thresholds if threshold.op == "!="]
     said = [f"{_WORDS[held.op]} {write_value(variable, held.right)}" for held in (low, high, *others) if held is not None]
     return f"{name} {' and '.join(said)}"

@@ -12,7 +12,7 @@ from precedent.policy.analyse.inputs import ContractsDiffer, Inputs
 from precedent.policy.analyse.solver import Answer as Reached
 from precedent.policy.analyse.solver import Questions
 from precedent.policy.analyse.values import Bool, Truth, both, either, negate
-from precedent.policy.analyse.walk import GRANTED, Ending, walk_of
+from precedent.policy.analyse.walk import GRANTED, Ending, Walk, walk_of
 from precedent.policy.analyse.wishes import wishes_of
 from precedent.policy.analyse.witness import Answer, Witness, put
 from precedent.policy.compile import CompiledPolicy
@@ -40,14 +40,21 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Difference(Sequence[Region]):
-    """The regions in which two versions differ; all of them where `open` is empty, else it says what isn't known."""
+    """The regions in which two versions differ; all of them where `open` is empty, else it says what isn't known.
+
+    They are about requests that both versions accept; `contract` says which facts that leaves apart.
+    """
 
     action: str
     regions: tuple[Region, ...]
     open: tuple[str, ...] = ()
+    contract: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {"action": self.action, "regions": [region.as_json() for region in self.regions], "open": list(self.open)}
+        return {
+            "action": self.action, "regions": [region.as_json() for region in self.regions], "open": list(self.open),
+            "contract": list(self.contract),
+        }  # fmt: skip
 
     @property
     def is_complete(self) -> bool:
@@ -116,13 +123,15 @@ class _Comparison:
     def difference(self) -> Difference:
         regions: list[Region] = []
         before, after = self.walks
+        if self.ask.ask() is not Reached.YES:
+            self.open.append("no request is known that both versions accept")
         for one, is_one in before.endings:
             differing = [(two, is_two) for two, is_two in after.endings if (one.verdict, one.level) != (two.verdict, two.level)]
             if self.none(is_one, differing):
                 continue
             for two, is_two in differing:
                 regions += self.between(one, two, both(is_one, is_two), REGION_LIMIT - len(regions))
-        return Difference(self.action, tuple(regions), tuple(dict.fromkeys(self.open)))
+        return Difference(self.action, tuple(regions), tuple(dict.fromkeys(self.open)), tuple(_contract(before, after)))
 
     def none(self, is_one: Bool, differing: Sequence[tuple[Ending, Bool]]) -> bool:
         return self.ask.ask(is_one, either(*(is_two for _, is_two in differing))) is Reached.NO
@@ -160,6 +169,16 @@ class _Comparison:
         description = box.words({**before.compiled.scope, **after.compiled.scope}) if box else ""
         joint = Witness({**left.facts, **right.facts}, {**left.memory, **right.memory}, right.now, right.answer)
         return Region(description, joint, left.answer, right.answer)
+
+
+def _contract(before: Walk, after: Walk) -> Iterator[str]:
+    """The facts that one version takes and the other doesn't, or bounds otherwise."""
+    old, new = before.compiled.action.facts, after.compiled.action.facts
+    for name in {**old, **new}:
+        if name not in new or name not in old:
+            yield f"{name}: only in {(before if name in old else after).policy.document.ref}"
+        elif old[name] != new[name]:
+            yield f"{name}: declared otherwise"
 
 
 def _reads_clock(policy: CompiledPolicy, action: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import z3
 
 from precedent.policy.analyse.translate import Symbol
-from precedent.policy.analyse.values import Bool, Number, Text, Truth, both, either, text_of, text_value
+from precedent.policy.analyse.values import Bool, Number, Text, Truth, both, either, negate, text_of, text_value
 from precedent.policy.compile import CompiledAction
 from precedent.policy.model import Fact
 from precedent.policy.quantity import LARGEST
@@ -82,7 +82,7 @@ class Inputs:
     extra: list[Bool] = field(default_factory=list)
 
     def names(self, compiled: CompiledAction) -> dict[str, Symbol]:
-        """Every name that the action's rules may read. A feature that is absent has its declared value there."""
+        """Every name that the action's rules may read. A feature that is absent has its declared value, else reading it errs."""
         held: dict[str, Symbol] = {}
         for name, full_name, _, _ in compiled.inputs:
             fact = compiled.action.facts[name]
@@ -127,12 +127,22 @@ class Inputs:
         there = z3.Bool(f"{name} is there")
         if kind is bool:
             truth = self._truth(name, "bool", there)
-            return truth if missing is None else Truth.where(z3.If(there, truth.yes, z3.BoolVal(bool(missing))))
+            return (
+                Truth.where(truth.yes, negate(there))
+                if missing is None
+                else Truth.where(z3.If(there, truth.yes, z3.BoolVal(bool(missing))))
+            )
         if kind is str:
             text = self._text(name, "string", 0, TEXT_LIMIT_CHARS, there)
-            return text if missing is None else Text(free=z3.If(there, text.free, text_value(str(missing))))
+            return (
+                Text(free=text.free, fault=negate(there))
+                if missing is None
+                else Text(free=z3.If(there, text.free, text_value(str(missing))))
+            )
         number = self._number(name, "int", -LARGEST, LARGEST, there)
-        return number if missing is None else Number(z3.If(there, number.value, z3.IntVal(int(missing))), -LARGEST, LARGEST)
+        if missing is None:
+            return Number(number.value, -LARGEST, LARGEST, negate(there))
+        return Number(z3.If(there, number.value, z3.IntVal(int(missing))), -LARGEST, LARGEST)
 
     def _number(self, name: str, kind: str, low: int, high: int, present: Any = None) -> Number:
         variable = z3.Int(self._called(name))

@@ -68,9 +68,7 @@ class _Never:
         translation = Translation(self.text, {**self.subject.walk.names, **said}, {}, self.subject.free)
         held = translation.condition(self.term)
         self.refused.update(((part.term.start, part.why), part) for part in translation.open)
-        missing = {f"memory.{name}" for name, value in self.subject.walk.compiled.action.features.items() if value is None}
-        there = self.subject.inputs.presence(sorted(missing & {str(name.value) for name in self.term.names()}))
-        return held if there is True else Truth(both(there, held.yes), both(there, held.no))
+        return held
 
     def unknown_rules(self) -> Iterator[Finding]:
         """A rule's name that is misspelt would never come, and prove anything."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import z3
 
 from precedent.policy.analyse.boxes import box_around
 from precedent.policy.analyse.findings import Finding
-from precedent.policy.analyse.solver import Answer
+from precedent.policy.analyse.solver import Answer, Reply
 from precedent.policy.analyse.subject import Subject
 from precedent.policy.analyse.values import Bool, both, either, negate
 from precedent.policy.analyse.walk import Way
@@ -98,25 +95,25 @@ def _overlap(subject: Subject, way: Way, others: Sequence[Way], severity: str) -
     """One finding for the band that wins over all of `others` that it meets; the case is one that also lies in the first of them."""
     path = (*way.compiled.rule.path, "when")
     met: list[Way] = []
-    first: Any = None
+    first: Reply | None = None
     while left := [other for other in others if other not in met]:
         reply = subject.ask.find(way.decides, either(*(other.holds for other in left)), like_usual=first is None)
         if reply.answer is Answer.OPEN:
             yield subject.open(path, f"what '{way.name}' overlaps")
         if reply.answer is not Answer.YES:
             break
-        first = first or reply.model
-        met += [other for other in left if z3.is_true(reply.model.eval(other.holds, model_completion=True)) or other.holds is True]
-    if not met:
+        first = first or reply
+        met += [other for other in left if reply.says(other.holds)] or left
+    if first is None:
         return
-    trial = subject.trial(first, lambda held: held.result.rule == way.name and held.holds(met[0].compiled, subject.environment))
+    trial = subject.trial(first.model, lambda held: held.result.rule == way.name and held.holds(met[0].compiled, subject.environment))
     if trial is None:
         yield subject.open(path, f"what '{way.name}' overlaps", is_answered=True)
         return
     names = ", ".join(f"'{other.name}' (AL{other.compiled.rule.level})" for other in sorted(met, key=others.index))
     how = "comes first and acts with more authority than" if severity == "warning" else "wins, being narrower, over"
     message = f"'{way.name}' (AL{way.compiled.rule.level}) {how} {names}, where they hold too"
-    region = subject.region(first, both(way.decides, met[0].holds))
+    region = subject.region(first.model, both(way.decides, met[0].holds))
     yield Finding("OVERLAP", severity, subject.action, message, path, region=region, cases=(trial.witness,))
 
 

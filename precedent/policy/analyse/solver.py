@@ -27,6 +27,10 @@ class Reply:
     answer: Answer
     model: Any = None
 
+    def says(self, condition: Bool) -> bool:
+        """Whether the condition holds in the model."""
+        return condition if isinstance(condition, bool) else bool(z3.is_true(self.model.eval(condition, model_completion=True)))
+
 
 class Questions:
     """One set of assumptions, of which many things are asked. `wishes` are what a case should look like if it can."""
@@ -69,26 +73,26 @@ class Questions:
             answer = self._check((*conditions, *wishes))
             if answer is Answer.YES:
                 return Reply(Answer.YES, self.solver.model())
-            blamed = {part.get_id() for part in self.solver.unsat_core()} if answer is Answer.NO else set()
+            if answer is Answer.OPEN:
+                break  # a wish isn't worth more than the time of one question
+            blamed = {part.get_id() for part in self.solver.unsat_core()}
             kept = [wish for wish in wishes if wish.get_id() not in blamed]
             wishes = kept if len(kept) < len(wishes) else wishes[:-1]
         return Reply(Answer.YES, model)
 
     def core(self, literals: Sequence[Bool], *conditions: Bool) -> list[int] | None:
-        """Places of literals that, together with the conditions, can't hold; few, none of them idle. None where that isn't known."""
-        kept = list(range(len(literals)))
-        if (kept_now := self._blamed(literals, kept, conditions)) is None:
-            return None
-        kept = kept_now
-        for place in list(kept):
-            if place not in kept:
-                continue
-            fewer = self._blamed(literals, [other for other in kept if other != place], conditions)
-            kept = kept if fewer is None else fewer
+        """Places of literals that, together with the conditions, can't hold; none of them is idle. None where that isn't known."""
+        formulas = [z3.BoolVal(part) if isinstance(part, bool) else part for part in (*literals, *conditions)]
+        held, given = formulas[: len(literals)], formulas[len(literals) :]
+        kept = self._blamed(held, list(range(len(held))), given)
+        for place in list(kept or ()):
+            if kept is not None and place in kept:
+                fewer = self._blamed(held, [other for other in kept if other != place], given)
+                kept = kept if fewer is None else fewer
         return kept
 
-    def _blamed(self, literals: Sequence[Bool], places: list[int], conditions: Sequence[Bool]) -> list[int] | None:
-        if self._check((*conditions, *(literals[place] for place in places))) is not Answer.NO:
+    def _blamed(self, literals: Sequence[Any], places: list[int], conditions: Sequence[Any]) -> list[int] | None:
+        if self.solver.check(*conditions, *(literals[place] for place in places)) != z3.unsat:
             return None
         blamed = {part.get_id() for part in self.solver.unsat_core()}
         return [place for place in places if literals[place].get_id() in blamed]

@@ -31,13 +31,13 @@ def with_cases(policy: CompiledPolicy, text: str | None, file: str, findings: Se
     root = read_markup(before, file)
     plain: Any = root.plain()
     taken = {case["name"] for case in plain.get("cases") or ()}
-    shared = plain.get("facts", {}) if text is not None else {}
     entries: list[str] = []
     for finding in findings:
         for name, case in _named(finding):
-            if name not in taken:
+            entry = _entry(policy.document.actions[finding.action], name, case, plain) if name not in taken else None
+            if entry is not None:
                 taken.add(name)
-                entries.append(_entry(policy.document.actions[finding.action], finding.action, name, case, shared))
+                entries.append(entry)
     if not entries:
         return before, 0
     after = _inserted(before, root, entries, file)
@@ -59,15 +59,21 @@ def _named(finding: Finding) -> list[tuple[str, Witness]]:
     return [(f"{said}{region}{step}", case) for step, case in zip(steps, finding.cases, strict=False)]
 
 
-def _entry(action: Action, action_name: str, name: str, case: Witness, shared: Mapping[str, Any]) -> str:
-    """One case on one line. Facts that the suite gives to all and this one lacks are left out by name."""
+def _entry(action: Action, name: str, case: Witness, suite: Mapping[str, Any]) -> str | None:
+    """One case on one line; what the suite gives to all cases and this one lacks is taken back. None where that can't be said."""
+    memory: dict[str, int | bool | str] = dict(case.memory)
+    for feature in suite.get("memory", {}):
+        if feature not in memory:
+            missing = action.features.get(feature)
+            if missing is None:
+                return None
+            memory[feature] = missing
     facts = {key: _scalar(action, key, value) for key, value in case.facts.items()}
-    parts = [f"name: {_quoted(name)}", f"action: {action_name}", f"now: {_quoted(case.now)}"]
-    parts.append(f"facts: {_flow(facts)}")
-    if absent := [key for key in shared if key not in case.facts]:
+    parts = [f"name: {_quoted(name)}", f"action: {action.name}", f"now: {_quoted(case.now)}", f"facts: {_flow(facts)}"]
+    if absent := [key for key in suite.get("facts", {}) if key not in case.facts]:
         parts.append(f"without: [{', '.join(absent)}]")
-    if case.memory:
-        parts.append(f"memory: {_flow({key: _plain(value) for key, value in case.memory.items()})}")
+    if memory:
+        parts.append(f"memory: {_flow({key: _plain(value) for key, value in memory.items()})}")
     answer = case.answer
     expect = {"verdict": answer.verdict, "level": f"AL{answer.level}", "rule": answer.rule, "reason": answer.reason}
     parts.append(f"expect: {_flow(expect)}")

@@ -149,5 +149,5 @@ def instant(case: Case, time_zone: str) -> str:
         at = local.replace(tzinfo=zone).astimezone(UTC)
         back = at.astimezone(zone)
         if (back.isoweekday(), back.hour * 60 + back.minute) == (case.weekday, case.local_minute):
-            return back.isoformat()
+            return back.isoformat().replace("+00:00", "Z")
     raise ValueError(f"no such minute in {time_zone}")
