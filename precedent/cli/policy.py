@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from precedent.cli import policy_change
 from precedent.cli.analyse import analyse
 from precedent.cli.policy_change import PRINCIPAL
+from precedent.cli.policy_diff import diff
 from precedent.db.embedded import database_url
 from precedent.errors import PolicyInvalid, Problem
 from precedent.policy import registry
@@ -28,6 +29,7 @@ from precedent.settings import load_settings
 app = typer.Typer(help="Policies: lint, test, publish; activate, roll back, deactivate, withdraw; propose, approve.", no_args_is_help=True)
 app.add_typer(policy_change.app)
 app.command()(analyse)
+app.command()(diff)
 
 Paths = Annotated[list[Path], typer.Argument(exists=True, help="policy files, or folders of them")]
 

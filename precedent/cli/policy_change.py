@@ -10,10 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from precedent.cli.blast_radius import show_blast_radius
 from precedent.db.embedded import database_url
 from precedent.db.engine import API, connect
 from precedent.errors import PolicyVersionExists, ProposalNotFound
 from precedent.guard.access import Principal, principal_of
+from precedent.learning.blast import DEFAULT_LAST
 from precedent.ledger.store import chain_id_of
 from precedent.policy import change, registry
 from precedent.policy.change import Proposal, find_proposal
@@ -30,14 +32,18 @@ SHOWN = 100
 Reference = Annotated[str, typer.Argument(help="name@version")]
 Reason = Annotated[str | None, typer.Option(help="why; it is recorded")]
 ProposalId = Annotated[UUID, typer.Argument(help="as `precedent policy proposals` lists it")]
+Blast = Annotated[int, typer.Option("--last", min=0, help="measure the blast radius on so many recorded decisions; 0: don't")]
+Sure = Annotated[bool, typer.Option("--yes", help="don't ask whether to go on")]
 Token = Annotated[str, typer.Option(envvar="PRECEDENT_TOKEN", prompt=True, hide_input=True, help="of whoever answers")]
 
 
 @app.command()
-def activate(ref: Reference, reason: Reason = None) -> None:
-    """Make a published version the one that its name means, at once for every process; a proposal where its node asks for two."""
+def activate(ref: Reference, reason: Reason = None, last: Blast = DEFAULT_LAST, is_sure: Sure = False) -> None:
+    """Say who would flip, then make a published version the one that its name means, at once for every process; a proposal where
+    its node asks for two."""
     settings = load_settings()
     url = database_url(settings)
+    show_blast_radius(url, settings, ref, last, is_sure)
     tell(url, settings, change.activate(url, settings, ref, PRINCIPAL, reason=reason), f"{ref} is active")
 
 
@@ -66,11 +72,13 @@ def withdraw(ref: Reference, reason: Reason = None) -> None:
 
 
 @app.command()
-def approve(proposal: ProposalId, token: Token) -> None:
-    """Do what somebody else proposed; the token says who approves."""
+def approve(proposal: ProposalId, token: Token, last: Blast = DEFAULT_LAST, is_sure: Sure = False) -> None:
+    """Say who would flip, then do what somebody else proposed; the token says who approves."""
     settings = load_settings()
     url = database_url(settings)
-    principal = _authorise(url, settings, proposal, token)
+    principal, held = _authorise(url, settings, proposal, token)
+    if held.ref is not None:
+        show_blast_radius(url, settings, held.ref, last, is_sure)
     change.approve(url, settings, proposal, principal.name)
     typer.echo(f"approved by {principal.name}")
 
@@ -80,7 +88,7 @@ def reject(proposal: ProposalId, token: Token, reason: Annotated[str, typer.Opti
     """Close a proposal without doing it; who made it may take it back so."""
     settings = load_settings()
     url = database_url(settings)
-    principal = _authorise(url, settings, proposal, token)
+    principal, _ = _authorise(url, settings, proposal, token)
     change.reject(url, settings, proposal, reason, principal.name)
     typer.echo(f"rejected by {principal.name}")
 
@@ -159,12 +167,14 @@ def tell(url: str, settings: Settings, recorded: Recorded, done: str) -> None:
     typer.echo(done)
 
 
-def _authorise(url: str, settings: Settings, proposal_id: UUID, token: str) -> Principal:
-    """Raises: TokenUnknown, ScopeMissing, ProposalNotFound."""
+def _authorise(url: str, settings: Settings, proposal_id: UUID, token: str) -> tuple[Principal, Proposal]:
+    """Who answers, and what.
+
+    Raises: TokenUnknown, ScopeMissing, ProposalNotFound."""
     principal = principal_of(url, token)
     with connect(url, API) as connection:
         held = find_proposal(connection, chain_id_of(connection, settings.chain), proposal_id)
     if held is None:
         raise ProposalNotFound(f"no proposal has the id {proposal_id}")
     principal.require(SCOPE, held.node)
-    return principal
+    return principal, held

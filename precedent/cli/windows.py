@@ -18,6 +18,7 @@ from precedent.errors import FieldInvalid
 from precedent.learning import replay_run
 from precedent.learning.replay_run import find_source
 from precedent.learning.replay_worker import Source, Window
+from precedent.policy.files import SUFFIXES, read_file
 from precedent.settings import Settings
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -63,18 +64,28 @@ def _instant_us(option: str, text: str, *, is_end: bool = False) -> int:
         raise FieldInvalid(f"{option} is a day such as 2026-11-22, or an instant with its zone, not '{text[:64]}'") from error
 
 
-def source_of(url: str, settings: Settings, ref_or_file: str) -> Source:
-    """A policy from a file, published or not, else from the registry.
+def named_file(ref_or_file: str) -> bool:
+    """Whether a file is meant: references have no such endings."""
+    return Path(ref_or_file).suffix in SUFFIXES
 
-    Raises: PolicyNotFound, PolicyInvalid, DatabaseUnavailable.
+
+def read_source(file: str) -> Source:
+    """A policy from a file, published or not.
+
+    Raises: FieldInvalid, PolicyInvalid.
     """
-    path = Path(ref_or_file)
-    if path.suffix in {".yaml", ".yml", ".json"} and (path.is_file() or "@" not in ref_or_file):
-        try:
-            return Source(path.read_text(encoding="utf-8"), ref_or_file)
-        except (OSError, UnicodeDecodeError) as error:
-            raise FieldInvalid(f"couldn't read {ref_or_file}: {error}") from error
-    return find_source(url, settings.chain, ref_or_file)
+    try:
+        return Source(read_file(Path(file)), file)
+    except OSError as error:
+        raise FieldInvalid(f"couldn't read {file}: {error.strerror}") from error
+
+
+def source_of(url: str, settings: Settings, ref_or_file: str) -> Source:
+    """A policy from a file, else from the registry.
+
+    Raises: FieldInvalid, PolicyNotFound, PolicyInvalid, DatabaseUnavailable.
+    """
+    return read_source(ref_or_file) if named_file(ref_or_file) else find_source(url, settings.chain, ref_or_file)
 
 
 @contextmanager

@@ -48,8 +48,10 @@ class FlipReport:
         tally, decided = self.tally, self.tally.decided
         if not decided:
             return {"verdict": None, "verdict_and_level": None}
-        alike = sum(moved.count for (was, becomes), moved in tally.moves.items() if was.verdict == becomes.verdict)
-        return {"verdict": alike / decided, "verdict_and_level": 1 - tally.flips / decided}
+        return {"verdict": self._alike() / decided, "verdict_and_level": 1 - tally.flips / decided}
+
+    def _alike(self) -> int:
+        return sum(moved.count for (was, becomes), moved in self.tally.moves.items() if was.verdict == becomes.verdict)
 
     def as_dict(self) -> dict[str, Any]:
         tally = self.tally
@@ -102,11 +104,11 @@ class FlipReport:
         words.append(f"{tally.read:,} decisions, {tally.decided:,} decided again" + (f", {count:,} not decidable" if count else ""))
         words += [f"  {number:,} × {reason}" for reason, number in tally.undecidable.most_common(10)]
         if tally.decided:
-            shares = {name: f"{100 * (share or 0):.1f} %" for name, share in self.agreement().items()}
             words.append(
                 f"{tally.flips:,} flips, {tally.reworded:,} with the same verdict and level for other reasons, {tally.same:,} the same"
             )
-            words.append(f"agreement: verdict {shares['verdict']}, verdict and level {shares['verdict_and_level']}")
+            verdict, both = self._alike(), tally.decided - tally.flips
+            words.append(f"agreement: verdict {write_share(verdict, tally.decided)}, verdict and level {write_share(both, tally.decided)}")
         return words
 
     def _matrix(self) -> str:
@@ -128,7 +130,7 @@ class FlipReport:
                 f"{row.fact}: {row.words}",
                 f"{row.cell.decided:,}",
                 f"{row.cell.flips:,}",
-                f"{100 * row.cell.flips / row.cell.decided:.1f} %",
+                write_share(row.cell.flips, row.cell.decided),
                 f"{row.cell.gained:,}",
                 f"{row.cell.lost:,}",
                 money_words(row.cell.money),
@@ -160,6 +162,14 @@ def _told(result: Mapping[str, Any]) -> str:
     code = reasons[0]["code"] if reasons else ""
     shown = text if len(text) <= REASON_CHARS else text[: REASON_CHARS - 1] + "…"
     return f"{Standing(result['verdict'], result['level'])!s:<12} by {result['rule']}: {code}, {shown}"
+
+
+def write_share(part: int, whole: int) -> str:
+    """In per cent; a part is never rounded to nothing, nor to all."""
+    if part in {0, whole} or not whole:
+        return f"{100 * bool(part)} %"
+    share = 100 * part / whole
+    return "under 0.1 %" if share < 0.1 else "over 99.9 %" if share > 99.9 else f"{share:.1f} %"
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
