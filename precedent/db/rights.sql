@@ -45,12 +45,26 @@ do $$
 declare
     v_table text;
 begin
-    foreach v_table in array array['chain', 'entry', 'section', 'subject_key', 'tile', 'checkpoint'] loop
+    -- Rows of two tables may go, or change, by way of the record itself (erase.sql): who deletes must have recorded an erasure that
+    -- lists the row, who wraps a key anew must have recorded its epoch.
+    create or replace trigger refuse_change before update on ledger.section for each row execute function ledger.refuse_change();
+    create or replace trigger refuse_delete after delete on ledger.section
+        referencing old table as gone for each statement execute function ledger.refuse_delete_of_section();
+    drop trigger if exists refuse_change on ledger.subject_key;  -- of an earlier version
+    create or replace trigger refuse_update after update on ledger.subject_key
+        referencing old table as gone new table as come for each statement execute function ledger.refuse_update_of_key();
+    create or replace trigger refuse_delete after delete on ledger.subject_key
+        referencing old table as gone for each statement execute function ledger.refuse_delete_of_key();
+    foreach v_table in array array['chain', 'entry', 'tile', 'checkpoint'] loop
         execute format('create or replace trigger refuse_change before update or delete on ledger.%I for each row execute function ledger.refuse_change()', v_table);
+    end loop;
+    foreach v_table in array array['chain', 'entry', 'section', 'subject_key', 'tile', 'checkpoint'] loop
         execute format('create or replace trigger refuse_truncate before truncate on ledger.%I for each statement execute function ledger.refuse_change()', v_table);
-        -- ALWAYS: also in a session that plays replica.
-        execute format('alter table ledger.%I enable always trigger refuse_change', v_table);
-        execute format('alter table ledger.%I enable always trigger refuse_truncate', v_table);
+    end loop;
+    -- ALWAYS: also in a session that plays replica.
+    for v_table in select format('alter table %s enable always trigger %I', tgrelid::regclass, tgname)
+                   from pg_trigger where tgrelid::regclass::text like 'ledger.%' and not tgisinternal loop
+        execute v_table;
     end loop;
 end
 $$;
@@ -74,7 +88,9 @@ revoke create on schema public from public;
 grant usage on schema ledger, precedent to precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
 grant usage on schema analytics to precedent_api, precedent_analyst;
 grant execute on function ledger.append(uuid, uuid[], smallint[], bigint[], bytea[], bytea[], integer[], smallint[], bytea[], bytea[], integer[], uuid[], bytea[], text[], bytea[])
-    to precedent_api, precedent_pipeline, precedent_eraser;
+    to precedent_api, precedent_pipeline;
+grant execute on function ledger.erase(uuid, uuid, bytea, bytea), ledger.bar_erasure(uuid, uuid, bytea, bytea),
+    ledger.personal_seqs(uuid, uuid), ledger.erasure_bars(uuid, uuid) to precedent_eraser;
 grant execute on function ledger.integrate(uuid, smallint[], bigint[], bytea[], bytea[], bigint, bytea, text) to precedent_api;
 grant execute on function ledger.u8(integer), ledger.u64_at(bytea, integer), ledger.instant(bigint)
     to precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
@@ -93,7 +109,7 @@ grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.ev
     to precedent_analyst;
 
 grant select on all tables in schema ledger to precedent_eraser;
-grant select on precedent.subjects, precedent.ledger_heads to precedent_eraser;
+grant select on precedent.subjects, precedent.ledger_heads, precedent.erasures, precedent.legal_holds, precedent.retention_rules to precedent_eraser;
 
 alter default privileges for role precedent_pipeline in schema analytics grant select on tables to precedent_api, precedent_analyst;
 grant select on all tables in schema analytics to precedent_api, precedent_analyst;

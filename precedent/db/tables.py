@@ -6,8 +6,6 @@ it, made for queries, rebuildable from the entries. The chain leads every key, s
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -17,7 +15,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     SmallInteger,
     Table,
@@ -25,26 +22,11 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.schema import CheckConstraint
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
-
-INSTANT = TIMESTAMP(timezone=True)
-JSON = JSONB(none_as_null=True)
-
-
-def _chain(*, primary_key: bool = False) -> Column[Any]:
-    return Column("chain_id", UUID, primary_key=primary_key, nullable=False)
-
+from precedent.db import erasure_tables as erasure_tables
+from precedent.db.columns import INSTANT, JSON, chain_column, metadata
 
 # ── the record ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -63,7 +45,7 @@ chain = Table(
 entry = Table(
     "entry",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("entry_id", UUID, nullable=False),
     Column("envelope", LargeBinary, nullable=False, comment="114 bytes, 2-ledger format v1"),
@@ -80,7 +62,7 @@ entry = Table(
 section = Table(
     "section",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("is_personal", Boolean, primary_key=True),
     Column("section_ids", ARRAY(SmallInteger), nullable=False),
@@ -92,7 +74,7 @@ section = Table(
 subject_key = Table(
     "subject_key",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("subject_id", UUID, primary_key=True),
     Column("epoch_key", Text, nullable=False, comment="name of the key that wraps it, kept outside the database"),
     Column("wrapped", LargeBinary, nullable=False),
@@ -114,7 +96,7 @@ writer_kind = Table(
 tile = Table(
     "tile",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("level", SmallInteger, primary_key=True, autoincrement=False),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("hashes", LargeBinary, nullable=False, comment="hashes number*256 … number*256 + 255 of tree level 8*level"),
@@ -127,7 +109,7 @@ tile = Table(
 checkpoint = Table(
     "checkpoint",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("size", BigInteger, primary_key=True, autoincrement=False),
     Column("root", LargeBinary, nullable=False),
     Column("note", Text, nullable=False, comment="C2SP tlog-checkpoint, signed"),
@@ -141,7 +123,7 @@ checkpoint = Table(
 control_epoch = Table(
     "control_epoch",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("epoch", BigInteger, nullable=False, comment="seq of the newest policy or flag entry, plus one; 0 before any"),
     schema="precedent",
 )
@@ -149,7 +131,7 @@ control_epoch = Table(
 events = Table(
     "events",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("id", UUID, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("type", Text, nullable=False),
@@ -166,13 +148,14 @@ events = Table(
     UniqueConstraint("chain_id", "seq"),
     Index(None, "type", "ts"),
     Index(None, "chain_id", "type", "seq"),
+    Index(None, "chain_id", "subject_id", postgresql_where=text("subject_id is not null")),
     schema="precedent",
 )
 
 decisions = Table(
     "decisions",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("id", UUID, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("node", Text, nullable=False),
@@ -206,13 +189,14 @@ decisions = Table(
     Index(None, "node", "ts"),
     Index(None, "policy_version"),
     Index(None, "chain_id", "recorded_at"),
+    Index(None, "chain_id", "subject_id", postgresql_where=text("subject_id is not null")),
     schema="precedent",
 )
 
 outcomes = Table(
     "outcomes",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("decision_id", UUID, primary_key=True),
     Column("revision", Integer, primary_key=True, autoincrement=False, comment="1, 2, … ; the highest is current"),
     Column("id", UUID, nullable=False),
@@ -234,7 +218,7 @@ outcomes = Table(
 reviews = Table(
     "reviews",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("decision_id", UUID, primary_key=True),
     Column("node", Text, nullable=False),
     Column("action", Text, nullable=False),
@@ -254,7 +238,7 @@ reviews = Table(
 policy_versions = Table(
     "policy_versions",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("name", Text, primary_key=True),
     Column("version", Text, primary_key=True),
     Column("node", Text, nullable=False),
@@ -309,7 +293,7 @@ change_control = Table(
 node_flags = Table(
     "node_flags",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("node", Text, primary_key=True),
     Column("action", Text, primary_key=True),
     Column("enabled", Boolean, nullable=False),
@@ -325,7 +309,7 @@ node_flags = Table(
 policy_variants_stats = Table(
     "policy_variants_stats",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("experiment", Text, primary_key=True, comment="node/action"),
     Column("variant", Text, primary_key=True, comment="full policy reference"),
     Column("alpha", Numeric(20, 6), nullable=False, comment="1 + sum of rewards"),
@@ -339,7 +323,7 @@ policy_variants_stats = Table(
 idempotency = Table(
     "idempotency",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("claim", LargeBinary, primary_key=True, comment="SHA256 of principal, method, path and key"),
     Column("fingerprint", LargeBinary, nullable=False, comment="HMAC of the raw body"),
     Column("entry_id", UUID, nullable=False),
@@ -351,7 +335,7 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _chain(),
+    chain_column(),
     Column("entry_id", UUID, nullable=False),
     Column("topic", Text, nullable=False),
     Column("payload", JSON, nullable=False),
@@ -369,7 +353,7 @@ outbox = Table(
 subjects = Table(
     "subjects",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("lookup_hash", LargeBinary, primary_key=True, comment="HMAC of entity type and pseudonym, key outside the database"),
     Column("subject_id", UUID, nullable=False),
     UniqueConstraint("chain_id", "subject_id"),

@@ -62,6 +62,7 @@ declare
     v_cores jsonb[];
     v_facts jsonb[];
     v_memories jsonb[];
+    v_subjects uuid[];
     v_bad integer;
     v_seq bigint;
     v_at_us bigint;
@@ -117,6 +118,7 @@ begin
     if v_bad <> 0 or array_length(v_commits, 1) is distinct from v_count then
         raise exception 'couldn''t append: an entry has no core section, or one section twice' using errcode = 'PL003';
     end if;
+    v_subjects := array(select (c ->> 'subject_id')::uuid from unnest(v_cores) with ordinality x (c, o) order by x.o);
 
     -- 2. One writer at a time. The row is locked, never updated. The head is read by a second statement, whose snapshot is
     --    younger than the lock: a single statement would read the head as it was before it waited.
@@ -177,6 +179,32 @@ begin
             ) k
             left join lateral (select * from precedent.subjects s where s.chain_id = p_chain and s.lookup_hash = k.hash offset 0) s on true
             where coalesce(s.subject_id, k.first_subject) <> k.subject
+        loop
+            if v_status[v_row.o] is null then
+                v_status[v_row.o] := 'subject_moved';
+                ord := v_row.o; status := 'subject_moved'; entry_id := null; seq := null; envelope := null; leaf := null; fingerprint := null;
+                return next;
+            end if;
+        end loop;
+    end if;
+
+    -- 5b. Whoever names a subject has its key from a cache, perhaps from before it was erased: without a key in the record, or
+    --     after an erasure, it starts over, and so does who brings a key under an epoch that is being given up. Erasure and rotation
+    --     hold the chain's row too, so what is true here is true at the commit. An erased id never comes back.
+    if exists (select 1 from unnest(v_subjects) i (subject) where i.subject is not null) then
+        for v_row in
+            select i.o
+            from unnest(v_subjects) with ordinality i (subject, o)
+            left join lateral (select true as is_kept from ledger.subject_key k
+                               where k.chain_id = p_chain and k.subject_id = i.subject offset 0) k on true
+            left join lateral (select true as is_erased from precedent.erasures e
+                               where e.chain_id = p_chain and e.subject_id = i.subject limit 1 offset 0) e on true
+            where i.subject is not null
+              and (e.is_erased or k.is_kept is null and not coalesce(i.subject = any (p_subject_ids), false))
+            union
+            select k.o from unnest(p_key_of, p_epoch_keys) k (o, epoch)
+            where k.epoch collate "C" < (select max(e.epoch collate "C") from precedent.key_epochs e
+                                         where e.chain_id = p_chain and e.opened_seq is not null)
         loop
             if v_status[v_row.o] is null then
                 v_status[v_row.o] := 'subject_moved';

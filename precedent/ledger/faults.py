@@ -11,6 +11,7 @@ from precedent.ledger.report import Finding, Verdict
 from precedent.ledger.rows import EntryRow, Sections
 
 COMMIT_BYTES = 33
+OUT_OF_ORDER = "they are not in ascending order, or one stands twice"
 SECTION_NAMES = {int(section): section.name.lower() for section in Section}
 
 
@@ -31,14 +32,20 @@ def section_faults(row: EntryRow, body_root: bytes) -> Iterator[Finding]:
     if own == said:
         if body_root_of(list(own.values())) != body_root:
             yield finding_of(Verdict.MUTATED, row, "entry.envelope", "its body root is not that of the commitments")
-        elif b"".join(bytes((number,)) + commit for number, commit in own.items()) != row.commits:
-            yield finding_of(Verdict.MUTATED, row, "entry.commits", "they are not in ascending order, or one stands twice")
+        elif _packed(own) != row.commits:
+            yield finding_of(Verdict.MUTATED, row, "entry.commits", OUT_OF_ORDER)
     elif body_root_of(list(own.values())) == body_root:
         yield finding_of(Verdict.MUTATED, row, "entry.commits", "they are not those of the sections and of the body root")
     else:
         yield from _differences(row, sections, own, said)
         if body_root_of(list(said.values())) != body_root:
             yield finding_of(Verdict.MUTATED, row, "entry.commits", "they don't add up to the body root")
+        elif _packed(said) != row.commits:
+            yield finding_of(Verdict.MUTATED, row, "entry.commits", OUT_OF_ORDER)
+
+
+def _packed(commits: dict[int, bytes]) -> bytes:
+    return b"".join(bytes((number,)) + commit for number, commit in sorted(commits.items()))
 
 
 def _gather(row: EntryRow) -> tuple[Sections, list[Finding]]:

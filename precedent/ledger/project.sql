@@ -156,6 +156,52 @@ from (select c -> 'result' as r) x
 where (r -> 'requires_human')::boolean and c -> 'call' ->> 'as_of' is null
 $$;
 
+create or replace function precedent.erasure_row(
+    p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb
+) returns setof precedent.erasures language sql stable rows 1 as $$
+select p_chain, p_seq, p_id, (c ->> 'subject_id')::uuid, jsonb_array_length(c -> 'erased'), c ->> 'reason', c ->> 'principal', p_at
+where c ->> 'op' = 'erase'
+$$;
+
+-- An erasure, or what bars one: a hold, its lifting, a rule of retention.
+create or replace function precedent.project_erasure(
+    p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb
+) returns void language plpgsql as $$
+begin
+    case c ->> 'op'
+    when 'erase' then
+        insert into precedent.erasures select * from precedent.erasure_row(p_chain, p_seq, p_at, p_id, c);
+    when 'hold' then
+        insert into precedent.legal_holds (chain_id, id, seq, subject_id, node, until, reason, placed_at, placed_by)
+        values (p_chain, p_id, p_seq, (c ->> 'subject_id')::uuid, c ->> 'node', (c ->> 'until')::timestamptz, c ->> 'reason', p_at,
+                c ->> 'principal');
+    when 'lift' then
+        update precedent.legal_holds h set lifted_at = p_at, lifted_by = c ->> 'principal'
+        where h.chain_id = p_chain and h.id = (c ->> 'hold_id')::uuid and h.lifted_at is null;
+        if not found then
+            raise exception 'couldn''t lift %: no such hold stands', c ->> 'hold_id' using errcode = 'PL006';
+        end if;
+    when 'retain' then
+        insert into precedent.retention_rules as r (chain_id, node, action, days, reason, updated_at, updated_by)
+        values (p_chain, c ->> 'node', c ->> 'action', (c -> 'days')::integer, c ->> 'reason', p_at, c ->> 'principal')
+        on conflict (chain_id, node, action) do update
+        set days = excluded.days, reason = excluded.reason, updated_at = excluded.updated_at, updated_by = excluded.updated_by;
+    end case;
+end
+$$;
+
+-- Entries of kind key that say nothing of epochs concern other keys.
+create or replace function precedent.project_key(p_chain uuid, p_seq bigint, c jsonb) returns void language sql as $$
+insert into precedent.key_epochs as k (chain_id, epoch, opened_seq, destroyed_seq)
+select p_chain, e.epoch, min(e.opened), min(e.destroyed)
+from (select c ->> 'epoch', p_seq, null::bigint
+      union all select d, null, p_seq from jsonb_array_elements_text(c -> 'destroyed') d) e (epoch, opened, destroyed)
+where c ->> 'op' = 'rotate_epoch'
+group by e.epoch
+on conflict (chain_id, epoch) do update
+set opened_seq = coalesce(k.opened_seq, excluded.opened_seq), destroyed_seq = coalesce(k.destroyed_seq, excluded.destroyed_seq)
+$$;
+
 -- Entries in order of seq, arrays of one length. `p_live` is false in a rebuild, which must not send anything again.
 create or replace function precedent.project(
     p_chain uuid, p_seqs bigint[], p_ats bigint[], p_prevs bytea[], p_leaves bytea[], p_ids uuid[], p_kinds smallint[],
@@ -192,11 +238,11 @@ begin
         where p_live
         order by m.seq;
     end if;
-    if p_kinds && array[4, 5, 6]::smallint[] then
+    if p_kinds && array[4, 5, 6, 8, 9]::smallint[] then
         for v_row in
             select b.seq, ledger.instant(b.at) as at, b.id, b.kind, b.core, b.facts
             from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
-            where b.kind in (4, 5, 6) order by b.seq
+            where b.kind in (4, 5, 6, 8, 9) order by b.seq
         loop
             case v_row.kind
             when 4 then
@@ -207,6 +253,10 @@ begin
             when 6 then
                 perform precedent.project_flag(p_chain, v_row.at, v_row.core);
                 v_epoch := v_row.seq + 1;
+            when 8 then
+                perform precedent.project_erasure(p_chain, v_row.seq, v_row.at, v_row.id, v_row.core);
+            when 9 then
+                perform precedent.project_key(p_chain, v_row.seq, v_row.core);
             end case;
         end loop;
     end if;

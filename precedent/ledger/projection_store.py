@@ -15,6 +15,7 @@ from uuid import UUID
 import psycopg
 
 from precedent.ledger.entry import Kind
+from precedent.ledger.erasure_projections import ERASURES, HOLDS, KEY_EPOCHS, RETENTION
 
 # The core and the facts of entries, parsed once: without the fence each column of a row function would parse them again.
 _PARSED = """
@@ -142,7 +143,7 @@ PER_ENTRY = (
     _per_entry("reviews", "decision_id", REVIEWS, Kind.DECISION, _MAY_OPEN_REVIEW),
 )
 
-# Policy and flag entries are few, and the scan of the entries has told where they stand: no second pass over all entries.
+# These entries are few, and the scan of the entries has told where they stand: no second pass over all entries.
 _CONTROL = "(e.seq = any (%(control)s::bigint[]) or e.seq > %(head)s) and get_byte(e.envelope, 1) in ({kinds})"
 _OUTCOME = "get_byte(e.envelope, 1) = 4"
 OVER_ALL = (
@@ -153,6 +154,10 @@ OVER_ALL = (
     Projection("change_control", ("node",), CHANGE_CONTROL, _CONTROL.format(kinds=5)),
     Projection("node_flags", ("node", "action"), FLAGS, _CONTROL.format(kinds=6)),
     Projection("control_epoch", (), EPOCH, _CONTROL.format(kinds="5, 6")),
+    Projection("erasures", ("seq",), ERASURES, _CONTROL.format(kinds=8)),
+    Projection("legal_holds", ("id",), HOLDS, _CONTROL.format(kinds=8)),
+    Projection("retention_rules", ("node", "action"), RETENTION, _CONTROL.format(kinds=8)),
+    Projection("key_epochs", ("epoch",), KEY_EPOCHS, _CONTROL.format(kinds=9)),
 )
 
 TABLES = tuple(projection.table for projection in (*PER_ENTRY, *OVER_ALL))

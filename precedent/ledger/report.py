@@ -20,18 +20,19 @@ class Verdict(StrEnum):
     REORDERED = "reordered"
     FORKED = "forked"
     STRAY = "stray"
+    ERASED = "erased"
     PROJECTION_CHECKED = "projection_checked"
     PROJECTION_WRONG = "projection_wrong"
     PROJECTION_MISSING = "projection_missing"
     PROJECTION_EXTRA = "projection_extra"
 
 
-GOOD = frozenset({Verdict.INTACT, Verdict.PROJECTION_CHECKED})
+GOOD = frozenset({Verdict.INTACT, Verdict.ERASED, Verdict.PROJECTION_CHECKED})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong. `where` is `table.column`, a table, or `section` and its name; `seq` and `entry_id` where they are known."""
+    """One thing wrong, or erased lawfully. `where` is `table.column`, a table, or `section` and its name; `seq` and `entry_id` where they are known."""
 
     verdict: Verdict
     seq: int | None
@@ -47,18 +48,25 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts by verdict, and the first findings; what is beyond `MAX_FINDINGS` is counted in `left_out` alone."""
+    """Counts by verdict, and the first findings; what is beyond `MAX_FINDINGS` is counted in `left_out` alone.
+
+    What was erased lawfully is told apart, in `lawful`, so that no number of erasures hides what is wrong.
+    """
 
     counts: Counter[Verdict] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     left_out: int = 0
+    lawful: list[Finding] = field(default_factory=list)
 
     def count(self, verdict: Verdict, number: int = 1) -> None:
         self.counts[verdict] += number
 
     def add(self, finding: Finding) -> None:
         """Keep a finding; counting is apart, since an entry has one verdict and perhaps several findings."""
-        if len(self.findings) < MAX_FINDINGS:
+        if finding.verdict in GOOD:
+            if len(self.lawful) < MAX_FINDINGS:
+                self.lawful.append(finding)
+        elif len(self.findings) < MAX_FINDINGS:
             self.findings.append(finding)
         else:
             self.left_out += 1
@@ -66,7 +74,7 @@ class Tally:
     def merge(self, other: Tally) -> None:
         self.counts.update(other.counts)
         self.left_out += other.left_out
-        for finding in other.findings:
+        for finding in (*other.findings, *other.lawful):
             self.add(finding)
 
 
@@ -75,7 +83,7 @@ Timings: TypeAlias = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of one verification. `timings` are seconds of work, summed over processes: `entries`, `projections`."""
+    """The result of one verification; `lawful` are the first erasures that it found to be lawful. `timings` are seconds of work, summed over processes: `entries`, `projections`."""
 
     chain: str
     size: int
@@ -85,6 +93,7 @@ class Report:
     left_out: int
     seconds: float
     timings: Timings
+    lawful: tuple[Finding, ...] = ()
 
     @property
     def is_intact(self) -> bool:
@@ -98,10 +107,8 @@ class Report:
             "size": self.size,
             "head_leaf_hex": self.head_leaf_hex,
             "counts": dict(self.counts),
-            "findings": [
-                {"verdict": f.verdict.value, "seq": f.seq, "entry_id": f.entry_id, "where": f.where, "words": f.words}
-                for f in self.findings
-            ],
+            "findings": [_as_dict(finding) for finding in self.findings],
+            "lawful": [_as_dict(finding) for finding in self.lawful],
             "findings_left_out": self.left_out,
             "seconds": round(self.seconds, 3),
             "timings": {name: round(seconds, 3) for name, seconds in self.timings.items()},
@@ -116,11 +123,21 @@ class Report:
         yield "projections: " + ", ".join(
             f"{self.counts[f'projection_{word}']} {word}" for word in ("checked", "wrong", "missing", "extra")
         )
-        for finding in self.findings:
+        for finding in (*self.findings, *self.lawful):
             yield f"  {finding}"
         if self.left_out:
             yield f"  … and {self.left_out} more findings"
         yield f"{'intact' if self.is_intact else 'NOT INTACT'} ({self.seconds:.1f} s)"
+
+
+def _as_dict(finding: Finding) -> dict[str, Any]:
+    return {
+        "verdict": finding.verdict.value,
+        "seq": finding.seq,
+        "entry_id": finding.entry_id,
+        "where": finding.where,
+        "words": finding.words,
+    }
 
 
 _ENTRY = tuple(verdict.value for verdict in Verdict if not verdict.startswith("projection_"))

@@ -12,19 +12,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from precedent.ledger.absence import Absent, erased_by, is_absence
 from precedent.ledger.canonical import is_canonical
 from precedent.ledger.entry import ENVELOPE, ENVELOPE_BYTES, Kind, Section, body_root_of, commit_of, leaf_of
 from precedent.ledger.faults import SECTION_NAMES, finding_of, section_faults
 from precedent.ledger.report import Finding, Tally, Verdict
 from precedent.ledger.rows import Before, EntryRow, Sections, SectionsRow, witness_of
 
-CONTROL_KINDS = frozenset({Kind.POLICY, Kind.FLAG})
+# What is projected as a state over all entries, and rare.
+CONTROL_KINDS = frozenset({Kind.POLICY, Kind.FLAG, Kind.ERASURE, Kind.KEY})
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
 @dataclass(slots=True)
 class SegmentCheck:
-    """The state of one scan. `expected_seq` is the next seq; `before` is None where the entry before can't be a witness."""
+    """The state of one scan. `expected_seq` is the next seq; `before` is None where the entry before can't be a witness.
+
+    `absent` have no verdict yet: that takes the `erasures` of all segments, by `judge_absences`.
+    """
 
     chain_id: UUID
     expected_seq: int
@@ -32,6 +37,8 @@ class SegmentCheck:
     tally: Tally = field(default_factory=Tally)
     damaged: array[int] = field(default_factory=lambda: array("q"))
     control: array[int] = field(default_factory=lambda: array("q"))
+    absent: list[Absent] = field(default_factory=list)
+    erasures: dict[int, list[int]] = field(default_factory=dict)
     _chain_bytes: bytes = field(init=False)
     _undecided: EntryRow | None = None
 
@@ -71,6 +78,8 @@ class SegmentCheck:
         ):
             self.tally.counts[Verdict.INTACT] += 1
             self.before = Before(leaf, leaf, at_us)
+            if kind == Kind.ERASURE:
+                self.erasures[seq] = erased_by(sections[0][2])
         else:
             self._explain(row, before)
             is_in_place = own_seq == seq and chain_bytes == self._chain_bytes
@@ -99,11 +108,17 @@ class SegmentCheck:
 
     def _explain(self, row: EntryRow, before: Before | None) -> None:
         findings = list(self._faults(row, before))
-        for finding in findings:
+        others = [finding for finding in findings if not is_absence(finding)]
+        for finding in others:
             self.tally.add(finding)
-        if len(row.envelope) == ENVELOPE_BYTES and leaf_of(row.envelope) != row.leaf:
+        is_broken = len(row.envelope) == ENVELOPE_BYTES and leaf_of(row.envelope) != row.leaf
+        if is_broken:
             self._undecided = row  # named when the next entry has spoken
-        self.tally.count(findings[0].verdict if findings else Verdict.MUTATED)
+        if len(others) < len(findings):
+            self.absent.append(Absent(row.seq, row.entry_id, bool(others) or is_broken))
+            if not others and not is_broken:
+                return
+        self.tally.count(others[0].verdict if others else Verdict.MUTATED)
         self.damaged.append(row.seq)
         if len(row.envelope) != ENVELOPE_BYTES:
             self.before = None

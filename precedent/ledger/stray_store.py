@@ -46,6 +46,12 @@ def stray_sections(connection: psycopg.Connection, chain_id: UUID, from_seq: int
     return connection.execute(_STRAY_SECTIONS, {"chain": chain_id, "from": from_seq, "to": to_seq}).fetchall()
 
 
+def personal_sections(connection: psycopg.Connection, chain_id: UUID, seqs: list[int]) -> list[int]:
+    """Which of `seqs` have a personal section."""
+    query = "select seq from ledger.section where chain_id = %s and is_personal and seq = any (%s::bigint[]) order by seq"
+    return [seq for (seq,) in connection.execute(query, (chain_id, seqs))]
+
+
 # Both are written in one statement's transaction and deleted in one: either alone is a sign of another hand.
 _STRAY_SUBJECTS = """
 select coalesce(s.subject_id, k.subject_id), s.subject_id is null, count(*) over ()

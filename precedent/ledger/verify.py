@@ -24,6 +24,7 @@ import psycopg
 
 from precedent.db.engine import connect, with_options
 from precedent.ledger import entry_store, projection_store, stray_store
+from precedent.ledger.absence import Absent, judge_absences
 from precedent.ledger.projection_store import Difference, Projection
 from precedent.ledger.report import Finding, Report, Tally, Verdict
 from precedent.ledger.rows import GENESIS, Before
@@ -56,11 +57,13 @@ class Span:
 
 @dataclass(slots=True)
 class Scanned:
-    """What came of entries that were scanned; `control` are the seqs of those that record policies and flags."""
+    """What came of entries that were scanned; `control` are the seqs of those that make up states over all entries."""
 
     tally: Tally
     control: array[int] = field(default_factory=lambda: array("q"))
     damaged: array[int] = field(default_factory=lambda: array("q"))
+    absent: list[Absent] = field(default_factory=list)
+    erasures: dict[int, list[int]] = field(default_factory=dict)
     entry_seconds: float = 0.0
     projection_seconds: float = 0.0
 
@@ -94,6 +97,7 @@ def verify_database(
     whole = _gather([scanned for _, scanned in sorted(results, key=lambda one: one[0])])
     with _snapshot(url) as connection:
         began = time.perf_counter()
+        _judge_erasures(connection, chain_id, whole)
         whole.tally.merge(_check_whole(connection, chain_id, head, whole.control, whole.damaged))
         whole.projection_seconds += time.perf_counter() - began
     return Report(
@@ -105,6 +109,7 @@ def verify_database(
         left_out=whole.tally.left_out,
         seconds=time.perf_counter() - started,
         timings={"entries": whole.entry_seconds, "projections": whole.projection_seconds},
+        lawful=tuple(whole.tally.lawful),
     )
 
 
@@ -115,6 +120,8 @@ def _gather(results: Sequence[Scanned]) -> Scanned:
         whole.tally.merge(scanned.tally)
         whole.control += scanned.control
         whole.damaged += scanned.damaged
+        whole.absent += scanned.absent
+        whole.erasures |= scanned.erasures
         whole.entry_seconds += scanned.entry_seconds
         whole.projection_seconds += scanned.projection_seconds
     return whole
@@ -170,11 +177,19 @@ def scan(url: str, span: Span) -> Scanned:
             find = partial(projection_store.find_extra, connection, table, span.chain_id, span.from_seq, span.to_seq, check.damaged)
             _judge(connection, check.tally, table, find)
         ended = time.perf_counter()
-    return Scanned(check.tally, check.control, check.damaged, entries_done - began, ended - entries_done)
+    timings = (entries_done - began, ended - entries_done)
+    return Scanned(check.tally, check.control, check.damaged, check.absent, check.erasures, *timings)
 
 
 def _before(connection: psycopg.Connection, span: Span) -> Before | None:
     return GENESIS if span.first == 0 else entry_store.before_at(connection, span.chain_id, span.first - 1)
+
+
+def _judge_erasures(connection: psycopg.Connection, chain_id: UUID, whole: Scanned) -> None:
+    """Which absent personal sections were erased lawfully, and which erased ones stand there again."""
+    left = judge_absences(whole.tally, whole.absent, whole.erasures)
+    for seq in stray_store.personal_sections(connection, chain_id, list(left)):
+        _note(whole.tally, Verdict.STRAY, "section personal", f"it stands there, though entry {left[seq]} erased it", seq=seq)
 
 
 def _check_whole(connection: psycopg.Connection, chain_id: UUID, head: int, control: Sequence[int], damaged: Sequence[int]) -> Tally:
