@@ -10,6 +10,7 @@ PrecedentError
 │   └── FieldInvalid           any other field of a request
 ├── NotFound                   what was named does not exist
 │   ├── NodeNotFound, ActionNotFound, PolicyNotFound, ProposalNotFound, DecisionNotFound
+│   └── SubjectNotFound        nobody is known by that pseudonym or id, or was erased
 ├── Forbidden                  known caller, missing right
 │   ├── TokenUnknown           no token, or one that is unknown, expired or revoked
 │   ├── ScopeMissing           the token lacks a scope or a node
@@ -18,6 +19,8 @@ PrecedentError
 │   ├── IdempotencyKeyReused   the key was used for another body
 │   ├── PolicyVersionExists    a published version never changes
 │   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
+│   ├── RequestErased          what was recorded under this Idempotency-Key was erased
+│   ├── ErasureBarred          a legal hold or a rule of retention keeps the subject's data
 │   └── JobRunning             the same partition is being computed
 ├── Unavailable                try again later; what was written is found again by the same Idempotency-Key
 │   ├── DatabaseUnavailable
@@ -134,6 +137,10 @@ class DecisionNotFound(NotFound):
     code = "DECISION_NOT_FOUND"
 
 
+class SubjectNotFound(NotFound):
+    code = "SUBJECT_NOT_FOUND"
+
+
 class Forbidden(PrecedentError):
     code = "FORBIDDEN"
 
@@ -164,6 +171,14 @@ class PolicyVersionExists(Conflict):
 
 class HeadMoved(Conflict):
     code = "HEAD_MOVED"
+
+
+class RequestErased(Conflict):
+    code = "REQUEST_ERASED"
+
+
+class ErasureBarred(Conflict):
+    code = "ERASURE_BARRED"
 
 
 class JobRunning(Conflict):

@@ -53,6 +53,10 @@ RELATIONS: dict[str, Rights] = {
     "precedent.node_flags": _read_by(_DERIVED),
     "precedent.policy_variants_stats": _read_by(_DERIVED),
     "precedent.control_epoch": _read_by("api"),
+    "precedent.erasures": _read_by("api eraser"),
+    "precedent.legal_holds": _read_by("api eraser"),
+    "precedent.retention_rules": _read_by("api eraser"),
+    "precedent.key_epochs": _read_by("api"),
     "precedent.idempotency": _read_by("api"),
     "precedent.subjects": _read_by("api eraser"),
     "precedent.api_tokens": _read_by("api"),
@@ -64,14 +68,18 @@ RELATIONS: dict[str, Rights] = {
 
 # Functions by name; whatever is called by one that runs as the owner needs no line.
 FUNCTIONS: dict[str, frozenset[str]] = {
-    "ledger.append": _roles("api pipeline eraser"),
+    "ledger.append": _roles("api pipeline"),
+    "ledger.erase": _roles("eraser"),
+    "ledger.bar_erasure": _roles("eraser"),
+    "ledger.personal_seqs": _roles("eraser"),
+    "ledger.erasure_bars": _roles("eraser"),
     "ledger.integrate": _roles("api"),
     "ledger.u8": _roles("api pipeline eraser analyst"),
     "ledger.u64_at": _roles("api pipeline eraser analyst"),
     "ledger.instant": _roles("api pipeline eraser analyst"),
 }
 # Those that run as the owner: each is a way into the record and is read with that in mind.
-RUN_AS_OWNER = {"ledger.append", "ledger.integrate"}
+RUN_AS_OWNER = {"ledger.append", "ledger.integrate", "ledger.erase", "ledger.bar_erasure", "ledger.personal_seqs", "ledger.erasure_bars"}
 
 # Kinds of entry by who may append them.
 KINDS = {

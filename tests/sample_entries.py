@@ -9,7 +9,11 @@ from typing import Any
 import psycopg
 
 from precedent.clock import SystemClock, to_instant
+from precedent.db.engine import ERASER, connect
 from precedent.ledger.entry import Appended, Draft, Kind, NewSubject, Section, draft_entry
+from precedent.ledger.erase import Erased, apply_erasure
+from precedent.ledger.erase_store import find_subject
+from precedent.ledger.erasure_memory import Wanted
 from precedent.ledger.keyring import Keyring, seal
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
@@ -101,6 +105,42 @@ def policy(operation: str, version: str, name: str = "finance-constitution") -> 
 def flag(node: str, action: str, *, enabled: bool = True, max_level: int = 3) -> Draft:
     core = {"node": node, "action": action, "enabled": enabled, "max_level": max_level, "reason": "a reason", "principal": "test"}
     return draft_entry(CLOCK, Kind.FLAG, {Section.CORE: core})
+
+
+def bar(op: str, **members: Any) -> Draft:
+    """A hold, its lifting or a rule of retention."""
+    core = {"op": op, "erased": [], "reason": "a reason", "principal": "test", "subject_id": None, "node": None, "until": None}
+    return draft_entry(CLOCK, Kind.ERASURE, {Section.CORE: core | members})
+
+
+def rotation(epoch: str, *destroyed: str) -> Draft:
+    core = {"op": "rotate_epoch", "epoch": epoch, "destroyed": list(destroyed), "rewrapped": 0, "principal": "test"}
+    return draft_entry(CLOCK, Kind.KEY, {Section.CORE: core})
+
+
+def subject_of(url: str, number: int) -> uuid.UUID:
+    """The id of the person of `personal_event(number)`."""
+    with psycopg.connect(url) as connection:
+        found = find_subject(connection, chain_id_of(connection, "main"), KEYRING.lookup_hash("customer", f"person-{number}"))
+    assert found is not None
+    return found
+
+
+def erase_person(url: str, number: int) -> Erased:
+    """Erase the person of `personal_event(number)`."""
+    subject_id = subject_of(url, number)
+    with connect(url, ERASER, autocommit=True) as connection:
+        chain_id = chain_id_of(connection, "main")
+        return apply_erasure(connection, chain_id, Wanted(chain_id, subject_id, "asked", "test", "2026-11-25T00:00:00.000000Z"), CLOCK)
+
+
+def govern(url: str) -> None:
+    """An erasure, holds and rules in every state, and a rotation of keys, in a ledger that was filled; nine entries."""
+    erase_person(url, 0)
+    held = bar("hold", node="hr", until="2031-01-01T00:00:00.000000Z")
+    append_all(url, [held, bar("hold", node="support"), bar("hold", subject_id=str(subject_of(url, 1)))])
+    append_all(url, [bar("lift", hold_id=str(held.entry_id)), bar("retain", node="hr", action="*", days=30)])
+    append_all(url, [bar("retain", node="hr", action="*", days=90), rotation("epoch-2026-11"), rotation("epoch-2026-11", "epoch-2026-10")])
 
 
 def append_all(url: str, drafts: list[Draft]) -> list[Appended]:

@@ -50,8 +50,7 @@ begin
     create or replace trigger refuse_change before update on ledger.section for each row execute function ledger.refuse_change();
     create or replace trigger refuse_delete after delete on ledger.section
         referencing old table as gone for each statement execute function ledger.refuse_delete_of_section();
-    drop trigger if exists refuse_change on ledger.subject_key;  -- of an earlier version
-    create or replace trigger refuse_update after update on ledger.subject_key
+    create or replace trigger refuse_change after update on ledger.subject_key
         referencing old table as gone new table as come for each statement execute function ledger.refuse_update_of_key();
     create or replace trigger refuse_delete after delete on ledger.subject_key
         referencing old table as gone for each statement execute function ledger.refuse_delete_of_key();

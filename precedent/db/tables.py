@@ -26,7 +26,8 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.schema import CheckConstraint
 
 from precedent.db import erasure_tables as erasure_tables
-from precedent.db.columns import INSTANT, JSON, chain_column, metadata
+from precedent.db.columns import INSTANT, JSON, chain_column
+from precedent.db.columns import metadata as metadata
 
 # ── the record ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -258,7 +259,7 @@ policy_versions = Table(
 policy_proposals = Table(
     "policy_proposals",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("id", UUID, primary_key=True, comment="of the entry that proposes"),
     Column("seq", BigInteger, nullable=False),
     Column("node", Text, nullable=False),
@@ -280,7 +281,7 @@ policy_proposals = Table(
 change_control = Table(
     "change_control",
     metadata,
-    _chain(primary_key=True),
+    chain_column(primary_key=True),
     Column("node", Text, primary_key=True),
     Column("second_person", Boolean, nullable=False, comment="whether an activation needs one who did not propose it"),
     Column("reason", Text, nullable=False),

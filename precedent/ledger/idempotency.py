@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from precedent.errors import Fault, FieldInvalid, IdempotencyKeyReused, LedgerBroken
+from precedent.errors import Fault, FieldInvalid, IdempotencyKeyReused, LedgerBroken, RequestErased
 from precedent.ledger import store
 from precedent.ledger.entry import Claimed
 from precedent.ledger.keyring import Keyring
@@ -24,7 +24,9 @@ class Claim:
     fingerprint: bytes
 
     def require_same_body(self, claimed: Claimed) -> None:
-        """Raises: IdempotencyKeyReused."""
+        """Raises: IdempotencyKeyReused; RequestErased where an erasure emptied the fingerprint."""
+        if not claimed.fingerprint:
+            raise RequestErased("what was recorded under this Idempotency-Key was erased with the person it concerned")
         if claimed.fingerprint != self.fingerprint:
             raise IdempotencyKeyReused("this Idempotency-Key was used with another body")
 

@@ -25,6 +25,7 @@ def create_key(path: Path) -> None:
         return
     finally:
         aside.unlink()
+        fsync_folder(path.parent)
 
 
 def read_key(path: Path) -> bytes:
@@ -56,9 +57,14 @@ def replace_text(path: Path, text: str) -> None:
     except OSError:
         aside.unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    fsync_folder(path.parent)
+
+
+def fsync_folder(path: Path) -> None:
+    """Make names durable: else a new one may be forgotten, though its bytes are safe, and a removed one come back."""
+    folder = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)  # else the new name may be forgotten, though the bytes are safe
+        os.fsync(folder)
     finally:
         os.close(folder)
 

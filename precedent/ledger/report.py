@@ -32,7 +32,9 @@ GOOD = frozenset({Verdict.INTACT, Verdict.ERASED, Verdict.PROJECTION_CHECKED})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong, or erased lawfully. `where` is `table.column`, a table, or `section` and its name; `seq` and `entry_id` where they are known."""
+    """One thing wrong, or erased lawfully. `where` is `table.column`, a table, or `section` and its name; `seq` and `entry_id` where they
+    are known.
+    """
 
     verdict: Verdict
     seq: int | None
@@ -83,7 +85,9 @@ Timings: TypeAlias = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of one verification; `lawful` are the first erasures that it found to be lawful. `timings` are seconds of work, summed over processes: `entries`, `projections`."""
+    """The result of one verification; `lawful` are the first sections that were erased lawfully. `timings` are seconds of work, summed
+    over processes: `entries`, `projections`.
+    """
 
     chain: str
     size: int

@@ -11,8 +11,9 @@ from uuid import UUID
 import pytest
 import sample_entries as sample
 
+from precedent.ledger.absence import Absent, judge_absences
 from precedent.ledger.canonical import canonical_bytes
-from precedent.ledger.entry import NO_PREVIOUS, Draft, Envelope, Section, body_root_of, commit_of, leaf_of
+from precedent.ledger.entry import NO_PREVIOUS, Draft, Envelope, Kind, Section, body_root_of, commit_of, draft_entry, leaf_of
 from precedent.ledger.report import Verdict
 from precedent.ledger.rows import GENESIS, EntryRow, SectionsRow
 from precedent.ledger.segment import SegmentCheck
@@ -118,12 +119,78 @@ def test_a_change_of_any_byte_of_a_section_or_its_salt_is_found(part: str) -> No
 
 def test_an_absent_section_is_missing_and_a_relabelled_one_is_told_from_it() -> None:
     rows = some_rows()
-    assert verdicts([*rows[:2], rows[2]._replace(personal=None), *rows[3:]]) == {"intact": 4, "missing": 1}
+    result = check([*rows[:2], rows[2]._replace(personal=None), *rows[3:]])
+    assert result.absent == [Absent(2, rows[2].entry_id, False)]
+    judge_absences(result.tally, result.absent, result.erasures)
+    assert (result.tally.counts, list(result.damaged)) == ({Verdict.INTACT: 4, Verdict.MISSING: 1}, [])
     assert verdicts([rows[0]._replace(plain=None), *rows[1:]]) == {"intact": 4, "missing": 1}
     plain = rows[1].plain
     assert plain is not None
     result = check([rows[0], rows[1]._replace(plain=plain._replace(section_ids=[1, 2, 5])), *rows[2:]])
     assert [finding.where for finding in result.tally.findings] == ["section.section_ids"]
+
+
+def erasure(*seqs: int, op: str = "erase") -> Draft:
+    core = {"op": op, "subject_id": str(UUID(int=9)), "erased": [[seq, 3] for seq in seqs], "reason": "asked", "principal": "test"}
+    return draft_entry(sample.CLOCK, Kind.ERASURE, {Section.CORE: core})
+
+
+def with_erasure(last: Draft) -> list[EntryRow]:
+    """A person's event at seq 1, its personal section gone, and another person's at 2."""
+    rows = stored([sample.event(0), sample.personal_event(1), sample.personal_event(2), sample.decision(3), last])
+    return [rows[0], rows[1]._replace(personal=None), *rows[2:]]
+
+
+def judged(rows: list[EntryRow]) -> tuple[dict[str, int], list[str], dict[int, int]]:
+    """Counts, what was told in words, and what is listed but not absent."""
+    result = check(rows)
+    left = judge_absences(result.tally, result.absent, result.erasures)
+    told = [str(finding) for finding in (*result.tally.findings, *result.tally.lawful)]
+    return {verdict.value: number for verdict, number in result.tally.counts.items() if number}, told, left
+
+
+def test_what_a_later_erasure_lists_was_erased_lawfully_and_anything_else_is_missing() -> None:
+    rows = with_erasure(erasure(1))
+    name = UUID(bytes=rows[1].entry_id)
+    counts = {"intact": 4, "erased": 1}
+    assert judged(rows) == (counts, [f"seq 1 ({name}) erased: section personal: erased lawfully by entry 4"], {})
+    for last in (erasure(), erasure(0, 2), erasure(1, op="hold"), sample.event(4)):
+        assert judged(with_erasure(last))[0] == {"intact": 4, "missing": 1}
+    first = stored([erasure(1), sample.personal_event(1)])
+    assert judged([first[0], first[1]._replace(personal=None)])[0] == {"intact": 1, "missing": 1}, "an erasure lists what stands before it"
+
+
+def test_an_erasure_that_was_changed_makes_nothing_lawful() -> None:
+    rows = with_erasure(erasure(0))
+    listing = erasure(1).sections[0].stored
+    assert rows[4].plain is not None
+    forged = rows[4]._replace(plain=rows[4].plain._replace(stored=[listing]))
+    assert judged([*rows[:4], forged])[0] == {"intact": 3, "mutated": 1, "missing": 1}
+
+
+def test_an_erased_entry_answers_for_all_else_that_is_wrong_with_it() -> None:
+    for part, section_id in enumerate((1, 2, 4)):
+        decision = draft_entry(
+            sample.CLOCK,
+            Kind.DECISION,
+            {Section.CORE: {"a": 1}, Section.FACTS: {"b": 1}, Section.MEMORY: {"c": 1}},
+            personal=b"sealed",
+        )
+        rows = stored([decision, erasure(0)])
+        plain = rows[0].plain
+        assert plain is not None
+        texts = [*plain.stored]
+        texts[part] = b'{"a":2}'
+        counts, told, _ = judged([rows[0]._replace(personal=None, plain=plain._replace(stored=texts)), rows[1]])
+        assert counts == {"intact": 1, "mutated": 1}, section_id
+        assert len(told) == 2
+    twice = rows[0]._replace(personal=None, commits=rows[0].commits + rows[0].commits[:33])
+    assert judged([twice, rows[1]])[0] == {"intact": 1, "mutated": 1}
+
+
+def test_what_an_erasure_lists_and_still_stands_is_left_over() -> None:
+    counts, _, left = judged(with_erasure(erasure(1, 2)))
+    assert (counts, left) == ({"intact": 4, "erased": 1}, {2: 4})
 
 
 def test_an_entry_that_was_never_appended_does_not_fit_anywhere() -> None:

@@ -134,6 +134,7 @@ def contents(url: str) -> dict[str, list[str]]:
 
 def test_a_rebuild_leaves_every_projection_as_it_was_and_sends_nothing_again(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sample.fill(database_url)
+    sample.govern(database_url)
     sample.append_all(database_url, [sample.event(1, claim=b"key", fingerprint=b"body")])
     before = contents(database_url)
     assert all(before.values()), "something of everything"
@@ -141,10 +142,11 @@ def test_a_rebuild_leaves_every_projection_as_it_was_and_sends_nothing_again(dat
     run(database_url, ruin + "update precedent.policy_variants_stats set alpha = 99; update precedent.node_flags set enabled = not enabled")
     monkeypatch.setattr("precedent.ledger.rebuild.RANGE_ENTRIES", 5)
     heard: list[tuple[int, int]] = []
-    assert rebuild_projections(database_url, on_progress=lambda done, size: heard.append((done, size))) == 35
+    assert rebuild_projections(database_url, on_progress=lambda done, size: heard.append((done, size))) == 44
     assert contents(database_url) == before
-    assert heard[-1] == (35, 35)
-    assert verify_database(database_url, processes=1).is_intact
+    assert heard[-1] == (44, 44)
+    report = verify_database(database_url, processes=1)
+    assert (report.is_intact, report.counts["erased"]) == (True, 1), str(report)
 
 
 def test_a_rebuild_that_fails_changes_nothing(database_url: str) -> None:
