@@ -21,6 +21,23 @@ IS_NAMED = sa.text("subject_id is not null")
 
 def upgrade() -> None:
     op.execute("set local lock_timeout = '30s'")
+    _create_erasures()
+    _create_bars()
+    op.create_table(
+        "key_epochs",
+        sa.Column("chain_id", sa.UUID(), nullable=False),
+        sa.Column("epoch", sa.Text(), nullable=False),
+        sa.Column("opened_seq", sa.BigInteger(), nullable=True, comment="null: from before the first rotation"),
+        sa.Column("destroyed_seq", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("chain_id", "epoch", name=op.f("key_epochs_pkey")),
+        schema="precedent",
+    )
+    for table in ("events", "decisions"):
+        name = f"{table}_chain_id_subject_id_idx"
+        op.create_index(name, table, ["chain_id", "subject_id"], schema="precedent", postgresql_where=IS_NAMED)
+
+
+def _create_erasures() -> None:
     op.create_table(
         "erasures",
         sa.Column("chain_id", sa.UUID(), nullable=False),
@@ -35,6 +52,9 @@ def upgrade() -> None:
         schema="precedent",
     )
     op.create_index(op.f("erasures_chain_id_subject_id_idx"), "erasures", ["chain_id", "subject_id"], schema="precedent")
+
+
+def _create_bars() -> None:
     op.create_table(
         "legal_holds",
         sa.Column("chain_id", sa.UUID(), nullable=False),
@@ -63,18 +83,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("chain_id", "node", "action", name=op.f("retention_rules_pkey")),
         schema="precedent",
     )
-    op.create_table(
-        "key_epochs",
-        sa.Column("chain_id", sa.UUID(), nullable=False),
-        sa.Column("epoch", sa.Text(), nullable=False),
-        sa.Column("opened_seq", sa.BigInteger(), nullable=True, comment="null: from before the first rotation"),
-        sa.Column("destroyed_seq", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("chain_id", "epoch", name=op.f("key_epochs_pkey")),
-        schema="precedent",
-    )
-    for table in ("events", "decisions"):
-        name = f"{table}_chain_id_subject_id_idx"
-        op.create_index(name, table, ["chain_id", "subject_id"], schema="precedent", postgresql_where=IS_NAMED)
 
 
 def downgrade() -> None:
