@@ -16,7 +16,8 @@ from api.metrics import Measurements
 from api.openapi import describe
 from api.pipeline import Pipeline
 from api.problems import Problem, answer_error, problem_response
-from api.routes import changes, decisions, events, flags, health, jobs, ledger, metrics, outcomes, pages, policies, reviews
+from api.replays import Replays
+from api.routes import changes, decisions, events, flags, health, jobs, ledger, metrics, outcomes, pages, policies, replays, reviews
 from api.services import open_services
 from precedent import __version__
 from precedent.clock import Clock
@@ -26,7 +27,7 @@ from precedent.settings import Settings, load_settings
 # Routes are tried in this order: those that are asked most come first.
 ROUTERS = (
     decisions.hot_router, outcomes.hot_router, events.hot_router, health.router, decisions.router, outcomes.router, events.router,
-    reviews.router, policies.router, changes.router, flags.router, jobs.router, ledger.router, metrics.router, pages.router,
+    reviews.router, policies.router, changes.router, flags.router, jobs.router, replays.router, ledger.router, metrics.router, pages.router,
 )  # fmt: skip
 
 
@@ -39,9 +40,11 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         async with open_services(settings, clock) as services:
             app.state.services = services
             app.state.pipeline = Pipeline(settings.dagster_address)
+            app.state.replays = Replays(services.url, settings.chain, services.clock)
             try:
                 yield
             finally:
+                await app.state.replays.close()
                 await app.state.pipeline.close()
 
     app = FastAPIOffline(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug)

@@ -21,7 +21,8 @@ PrecedentError
 │   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
 │   ├── RequestErased          what was recorded under this Idempotency-Key was erased
 │   ├── ErasureBarred          a legal hold or a rule of retention keeps the subject's data
-│   └── JobRunning             the same partition is being computed
+│   ├── JobRunning             the same partition is being computed
+│   └── ReplayRunning          one of the same token runs already
 ├── Unavailable                try again later; what was written is found again by the same Idempotency-Key
 │   ├── DatabaseUnavailable
 │   ├── QueueFull              the bounded append queue is full
@@ -183,6 +184,10 @@ class ErasureBarred(Conflict):
 
 class JobRunning(Conflict):
     code = "JOB_RUNNING"
+
+
+class ReplayRunning(Conflict):
+    code = "REPLAY_RUNNING"
 
 
 class Unavailable(PrecedentError):

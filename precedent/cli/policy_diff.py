@@ -127,7 +127,7 @@ def _flips(settings: Settings, before: Source, after: Source, window: Window, li
     try:
         with progressing() as on_progress:
             url = database_url(settings)
-            return flip_report(url, settings, after, window, before=before, limit=limit, processes=processes, on_progress=on_progress)
+            return flip_report(url, settings.chain, after, window, before=before, limit=limit, processes=processes, on_progress=on_progress)
     except DatabaseUnavailable as error:
         return f"not compared: {error}"
 

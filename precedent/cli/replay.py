@@ -47,7 +47,7 @@ def replay(
     url = database_url(settings)
     with progressing() as on_progress:
         candidate = source_of(url, settings, str(policy))
-        report = flip_report(url, settings, candidate, window, limit=limit, processes=processes, on_progress=on_progress)
+        report = flip_report(url, settings.chain, candidate, window, limit=limit, processes=processes, on_progress=on_progress)
     typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else str(report))
 
 

@@ -42,12 +42,12 @@ def blast_radius(url: str, settings: Settings, ref: str, last: int = DEFAULT_LAS
         active: Source | None = find_source(url, settings.chain, name)
     except PolicyNotFound:
         active = None
-    return BlastRadius(flip_report(url, settings, candidate, Window(last=last), before=active, limit=0))
+    return BlastRadius(flip_report(url, settings.chain, candidate, Window(last=last), before=active, limit=0))
 
 
 def flip_report(
     url: str,
-    settings: Settings,
+    chain: str,
     candidate: Source,
     window: Window,
     *,
@@ -61,7 +61,7 @@ def flip_report(
     Raises: PolicyInvalid, DatabaseUnavailable, SettingsInvalid.
     """
     document = candidate.compile().document
-    done = compare(url, settings.chain, candidate, window, baseline=before, limit=limit, processes=processes, on_progress=on_progress)
+    done = compare(url, chain, candidate, window, baseline=before, limit=limit, processes=processes, on_progress=on_progress)
     return FlipReport(
         candidate=document.ref,
         digest_hex=document.digest_hex,

@@ -41,12 +41,19 @@ order by seq desc offset %(last)s - 1 limit 1
 """
 
 BETWEEN = """
-select coalesce(min(seq), 0), coalesce(max(seq), -1), count(*) from precedent.decisions
+select coalesce(min(seq), 0), coalesce(max(seq), -1) from precedent.decisions
 where chain_id = %(chain)s and seq <= %(head)s and node = %(node)s and action = any(%(actions)s)
     and ts >= ledger.instant(%(from_us)s) and ts < ledger.instant(%(to_us)s)
 """
 
-NEWEST = "select max(ts) from precedent.decisions where chain_id = %(chain)s and node = %(node)s and action = any(%(actions)s)"
+# Whether a window holds more than `most`; counting on beyond that would tell nothing.
+COUNT_UP_TO = """
+select count(*) from (
+    select from precedent.decisions
+    where chain_id = %(chain)s and node = %(node)s and ts >= ledger.instant(%(from_us)s) and ts < ledger.instant(%(to_us)s)
+    limit %(most)s + 1
+) held
+"""
 
 SOURCES = "select name || '@' || version, digest, source from precedent.policy_versions where chain_id = %s and digest = any(%s)"
 

@@ -56,6 +56,9 @@ OPERATIONS: list[tuple[str, str, object]] = [
     ("get", "/ledger/checkpoint", None),
     ("get", "/ledger/tile/{tile}", None),
     ("get", "/decisions/{decision_id}/proof", None),
+    ("post", "/replays", {"policy": "finance-constitution@1.0.0"}),
+    ("post", "/replays", {"policy": "finance-constitution@1.0.0", "last": 0}),
+    ("get", "/replays/{replay_id}", None),
     ("post", "/jobs/{job}/run", None),
     ("get", "/jobs/runs/{run_id}", None),
 ]

@@ -42,6 +42,8 @@ ROUTES: list[tuple[str, str, object, str]] = [
     ("GET", "/flags", None, "read"),
     ("PUT", "/flags/finance/approve_discount", FLAG, "flags:write"),
     ("PUT", "/kill-switch", {"halted": False, "reason": "r"}, "flags:write"),
+    ("POST", "/replays", {"policy": "finance-constitution@1.0.0", "last": 1}, "read"),
+    ("GET", f"/replays/{uuid4()}", None, "read"),
     ("GET", "/ledger/head", None, "read"),
     ("GET", "/ledger/checkpoint", None, "read"),
     ("GET", "/ledger/tile/0/000.p/1", None, "read"),
@@ -87,6 +89,8 @@ def template_of(path: str) -> str:
             return "/change-control/{node}"
         case ["policies", ref, *rest] if ref.startswith("finance-"):
             return "/".join(["/policies", "{ref}", *rest])
+        case ["replays", _]:
+            return "/replays/{replay_id}"
         case ["flags", _, _]:
             return "/flags/{node}/{action}"
         case ["jobs", "runs", _]:

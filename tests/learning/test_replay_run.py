@@ -77,7 +77,7 @@ def test_processes_and_spans_change_nothing(filled: Installation, small_spans: N
 
 
 def test_a_comparison_is_the_same_over_processes(filled: Installation, small_spans: None) -> None:
-    here, there = (flip_report(filled.database_url, filled.settings, Source(NARROW, "n"), ALL, processes=number) for number in (1, 2))
+    here, there = (flip_report(filled.database_url, "main", Source(NARROW, "n"), ALL, processes=number) for number in (1, 2))
     assert here.as_dict() == there.as_dict()
 
 
@@ -88,16 +88,16 @@ def test_windows_are_exact(filled: Installation, small_spans: None) -> None:
     inside = Window(from_us=NOVEMBER_US + 10 * MINUTE_US, to_us=NOVEMBER_US + 20 * MINUTE_US)
     assert verified(filled, inside).read == 10
     for window, count in ((inside, 10), (Window(last=50), 50), (Window(to_us=NOVEMBER_US), 0), (ALL, COUNT)):
-        report = flip_report(filled.database_url, filled.settings, Source(NARROW, "n"), window)
+        report = flip_report(filled.database_url, "main", Source(NARROW, "n"), window)
         assert report.tally.read == count, window
-    newest = flip_report(filled.database_url, filled.settings, Source(NARROW, "n"), Window(last=50), limit=50).tally.differences
+    newest = flip_report(filled.database_url, "main", Source(NARROW, "n"), Window(last=50), limit=50).tally.differences
     assert min(one.decided_at for one in newest) >= "2025-11-01T"
     assert {one.correlation_id for one in newest} <= {f"deal-{number:06}" for number in range(COUNT - 50, COUNT)}
 
 
 def test_a_candidate_flips_exactly_those_that_it_decides_otherwise(filled: Installation) -> None:
     """Counted here from the projection, decision by decision, without any code of replay."""
-    report = flip_report(filled.database_url, filled.settings, Source(NARROW, "n"), ALL, limit=1000)
+    report = flip_report(filled.database_url, "main", Source(NARROW, "n"), ALL, limit=1000)
     candidate = compile_text(NARROW)
     expected: Counter[tuple[tuple[str, int], tuple[str, int]]] = Counter()
     money: Counter[tuple[tuple[str, int], tuple[str, int]]] = Counter()
@@ -127,7 +127,7 @@ def test_a_candidate_flips_exactly_those_that_it_decides_otherwise(filled: Insta
 def test_under_the_same_policy_nothing_differs(filled: Installation) -> None:
     source = find_source(filled.database_url, "main", "finance-constitution")
     for before in (None, source):
-        report = flip_report(filled.database_url, filled.settings, source, ALL, before=before)
+        report = flip_report(filled.database_url, "main", source, ALL, before=before)
         assert (report.tally.same, report.tally.flips, report.tally.reworded) == (COUNT, 0, 0)
         assert report.agreement() == {"verdict": 1.0, "verdict_and_level": 1.0}
         assert report.tally.differences == []
@@ -136,7 +136,7 @@ def test_under_the_same_policy_nothing_differs(filled: Installation) -> None:
 def test_a_candidate_that_needs_more_than_was_recorded_is_told_so(filled: Installation) -> None:
     tier = "      customer_tier:          {type: enum, values: [A, B, C]}\n"
     text = finance_with((tier, tier + "      region: {type: enum, values: [EU, US]}\n"))
-    report = flip_report(filled.database_url, filled.settings, Source(text, "n"), ALL)
+    report = flip_report(filled.database_url, "main", Source(text, "n"), ALL)
     assert (report.tally.read, report.tally.decided) == (COUNT, 0)
     assert report.as_dict()["not_decidable"] == [{"reason": "the fact region was not asked for", "count": COUNT}]
     assert report.agreement() == {"verdict": None, "verdict_and_level": None}
@@ -145,13 +145,13 @@ def test_a_candidate_that_needs_more_than_was_recorded_is_told_so(filled: Instal
 
 def test_a_candidate_with_problems_is_refused(filled: Installation) -> None:
     with pytest.raises(PolicyInvalid):
-        flip_report(filled.database_url, filled.settings, Source(finance_with(("bands:", "bonds:")), "n"), ALL)
+        flip_report(filled.database_url, "main", Source(finance_with(("bands:", "bonds:")), "n"), ALL)
     with pytest.raises(PolicyNotFound):
         find_source(filled.database_url, "main", "finance-constitution@9.9.9")
 
 
 def test_the_text_of_a_report_says_who_flips(filled: Installation) -> None:
-    report = flip_report(filled.database_url, filled.settings, Source(NARROW, "n"), ALL, limit=2)
+    report = flip_report(filled.database_url, "main", Source(NARROW, "n"), ALL, limit=2)
     text = str(report)
     assert "finance-constitution@1.1.0 beside what was decided" in text
     assert "approve AL3 → escalate" in text
