@@ -21,7 +21,7 @@ from precedent.guard.access import Access
 from precedent.ledger import store
 from precedent.ledger.anchor import FolderAnchor
 from precedent.ledger.integrate import Integrator, origin_of
-from precedent.ledger.keyring import Keyring, load_keyring
+from precedent.ledger.keyring import Keyring, open_keyring
 from precedent.ledger.proof import Proofs
 from precedent.ledger.signer import Signer, load_seed
 from precedent.ledger.store import Entries
@@ -65,8 +65,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     """
     clock = clock or SystemClock()
     url = database_url(settings)
-    month = to_instant(clock.now_us())[:7]
-    keyring = load_keyring(settings.keys_path, month, create=settings.mode == "development")
+    keyring = open_keyring(settings, to_instant(clock.now_us())[:7], create=settings.mode == "development")
     reads = Reads(url, settings.read_pool_size)
     await reads.open()
     try:

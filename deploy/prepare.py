@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     print("the database is ready")
     if "--create-keys" in arguments:
         is_new = not any(settings.keys_path.glob("*.key"))
-        if is_new:
+        if is_new and settings.root_key is None:
             load_keyring(settings.keys_path, to_instant(SystemClock().now_us())[:7], create=True)
         # Apart: an installation from before there were checkpoints has keys, but none to sign with.
         if is_new or not (settings.keys_path / KEY_NAME).exists():

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     keys_dir: Path | None = Field(
         None, description="folder of epoch, lookup and signer keys, mode 700, outside the database; empty: home/keys"
     )
+    root_key: SecretStr | None = Field(
+        None, description="key of look-ups by pseudonym, 64 hex digits; with epoch_keys, in place of the files among the keys"
+    )
+    epoch_keys: SecretStr | None = Field(
+        None, description="keys that wrap subjects' keys, the newest month current: epoch-2026-11=<64 hex digits> epoch-2026-12=…"
+    )
     signer_key: SecretStr | None = Field(
         None, description="Ed25519 key that signs checkpoints, 64 hex digits; empty: signer.key among the keys"
     )
@@ -79,6 +85,8 @@ class Settings(BaseSettings):
         "openai_api_key",
         "slack_bot_token",
         "keys_dir",
+        "root_key",
+        "epoch_keys",
         "signer_key",
         "anchor_dir",
         "dagster_url",

@@ -11,6 +11,7 @@ import psycopg
 from precedent.clock import SystemClock, to_instant
 from precedent.db.engine import ERASER, connect
 from precedent.ledger.entry import Appended, Draft, Kind, NewSubject, Section, draft_entry
+from precedent.ledger.epoch_keys import HeldKeys
 from precedent.ledger.erase import Erased, apply_erasure
 from precedent.ledger.erase_store import find_subject
 from precedent.ledger.erasure_memory import Wanted
@@ -19,7 +20,7 @@ from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
 
 CLOCK = SystemClock()
-KEYRING = Keyring(bytes(32), {"epoch-2026-11": bytes(range(32))})
+KEYRING = Keyring(bytes(32), HeldKeys({"epoch-2026-11": bytes(range(32))}))
 EXPERIMENT = "finance/approve_discount"
 POLICY = "finance-constitution@1.0.0"
 

@@ -45,7 +45,7 @@ def test_the_example_as_it_is_gives_the_defaults(monkeypatch: pytest.MonkeyPatch
 
 def test_the_example_holds_no_secret() -> None:
     secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
-    assert secret == {"database_url", "internal_job_token", "openai_api_key", "slack_bot_token", "signer_key"}
+    assert secret == {"database_url", "internal_job_token", "openai_api_key", "slack_bot_token", "root_key", "epoch_keys", "signer_key"}
     assert {example()[f"PRECEDENT_{name.upper()}"] for name in secret} == {""}
 
 

@@ -1,13 +1,12 @@
 """The keys that live outside the database: epoch keys, which wrap each subject's data key, and the root of our keyed hashes.
 
-Files of 32 bytes in hexadecimal, mode 600, in a folder of mode 700. Without them personal sections are dark; a backup of the
-database must never travel with them.
+Files of 32 bytes in hexadecimal, mode 600, in a folder of mode 700, or the same in the environment. Without them personal sections
+are dark; a backup of the database must never travel with them.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,25 +14,24 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 
 from precedent.errors import LedgerBroken, SettingsInvalid
 from precedent.ledger.entry import Section
-from precedent.ledger.key_files import create_key, read_key
-
-EPOCH_NAME = re.compile(r"epoch-\d{4}-\d{2}\.key")
+from precedent.ledger.epoch_keys import EpochKeys, FolderKeys, parse_keys
+from precedent.ledger.key_files import create_key, parse_key, read_key
+from precedent.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The keys of one installation, read once at start."""
+    """The keys of one installation."""
 
     root: bytes = field(repr=False)
-    epoch_keys: dict[str, bytes] = field(repr=False)
+    epochs: EpochKeys = field(repr=False)
 
     @property
     def current_epoch(self) -> str:
-        return max(self.epoch_keys)
+        return self.epochs.names()[-1]
 
     def lookup_hash(self, entity_type: str, pseudonym: str) -> bytes:
         """By which a subject is found; tells nothing of the pseudonym to whoever lacks the root key."""
@@ -44,16 +42,13 @@ class Keyring:
         return self._keyed(b"body", body)
 
     def wrap(self, data_key: bytes) -> tuple[str, bytes]:
-        """Name of the current epoch key, and the data key under it (RFC 3394)."""
+        """Name of the current epoch key, and the data key under it."""
         epoch = self.current_epoch
-        return epoch, aes_key_wrap(self.epoch_keys[epoch], data_key)
+        return epoch, self.epochs.wrap(epoch, data_key)
 
     def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
         """Raises: LedgerBroken when that epoch's key is gone or does not fit."""
-        try:
-            return aes_key_unwrap(self.epoch_keys[epoch], wrapped)
-        except Exception as error:
-            raise LedgerBroken(f"couldn't unwrap a subject's key: {epoch} is missing or another key") from error
+        return self.epochs.unwrap(epoch, wrapped)
 
     def _keyed(self, purpose: bytes, message: bytes) -> bytes:
         return hmac.digest(hmac.digest(self.root, purpose, "sha256"), message, "sha256")
@@ -67,12 +62,28 @@ def load_keyring(folder: Path, month: str, *, create: bool) -> Keyring:
     if create:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         create_key(folder / "root.key")
-        if not _epoch_files(folder):
-            create_key(folder / f"epoch-{month}.key")
-    epochs = _epoch_files(folder)
-    if not epochs or not (folder / "root.key").exists():
+    epochs = FolderKeys(folder)
+    if create and not epochs.names():
+        epochs.create(f"epoch-{month}")
+    if not epochs.names() or not (folder / "root.key").exists():
         raise SettingsInvalid(f"couldn't find the keys in {folder}: root.key and epoch-YYYY-MM.key are needed")
-    return Keyring(read_key(folder / "root.key"), {path.stem: read_key(path) for path in epochs})
+    return Keyring(read_key(folder / "root.key"), epochs)
+
+
+def open_keyring(settings: Settings, month: str = "", *, create: bool = False) -> Keyring:
+    """The keys of the environment, else those of the folder; the rest as above.
+
+    Raises: SettingsInvalid, also when only one of the two kinds of key is in the environment.
+    """
+    root, epochs = settings.root_key, settings.epoch_keys
+    if root is None and epochs is None:
+        return load_keyring(settings.keys_path, month, create=create)
+    if root is None or epochs is None:
+        raise SettingsInvalid("PRECEDENT_ROOT_KEY and PRECEDENT_EPOCH_KEYS belong together: set both or neither")
+    try:
+        return Keyring(parse_key(root.get_secret_value()), parse_keys(epochs.get_secret_value()))
+    except ValueError as error:
+        raise SettingsInvalid(f"couldn't use PRECEDENT_ROOT_KEY: {error}") from error
 
 
 def seal(data_key: bytes, entry_id: UUID, plain: bytes, nonce: bytes) -> bytes:
@@ -102,7 +113,3 @@ def _pin(data_key: bytes) -> bytes:
 
 def _bound_to(entry_id: UUID) -> bytes:
     return entry_id.bytes + bytes((Section.PERSONAL,))
-
-
-def _epoch_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("epoch-*.key") if EPOCH_NAME.fullmatch(path.name))

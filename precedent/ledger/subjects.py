@@ -32,7 +32,10 @@ class Subject:
 
 
 class Subjects:
-    """Finds subjects by pseudonym, or makes them; of two processes that make one at once, the append lets one win."""
+    """Finds subjects by pseudonym, or makes them; of two processes that make one at once, the append lets one win.
+
+    What is known here may have been erased since: the append asks the record, and has whoever named it look again.
+    """
 
     def __init__(self, reads: Reads, keyring: Keyring, chain_id: UUID, clock: Clock) -> None:
         self._reads = reads
@@ -58,12 +61,20 @@ class Subjects:
 
     def recorded(self, subject: Subject) -> None:
         """An append recorded the subject: later entries need not."""
-        if subject.new is not None and subject.lookup_hash in self._known:
+        if subject.new is not None and self._is_known(subject):
             self._keep(replace(subject, new=None))
 
     def forget(self, subject: Subject) -> None:
-        """Another process was first: look again."""
-        self._known.pop(subject.lookup_hash, None)
+        """Another process was first, or the subject was erased, or its key came under an epoch that is over: look again."""
+        if self._is_known(subject):
+            del self._known[subject.lookup_hash]
+        if subject.new is not None:
+            self._keyring.epochs.refresh()
+
+    def _is_known(self, subject: Subject) -> bool:
+        """Whether it is still the one we know: after an erasure the same pseudonym is another subject."""
+        known = self._known.get(subject.lookup_hash)
+        return known is not None and known.subject_id == subject.subject_id
 
     async def _fetch(self, hashes: list[bytes]) -> dict[bytes, Subject | LedgerBroken]:
         found: dict[bytes, Subject | LedgerBroken] = {}

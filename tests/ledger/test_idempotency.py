@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from precedent.errors import FieldInvalid, IdempotencyKeyReused
 from precedent.ledger.entry import Claimed
+from precedent.ledger.epoch_keys import HeldKeys
 from precedent.ledger.idempotency import MAX_KEY_CHARS, claim_of
 from precedent.ledger.keyring import Keyring
 
-KEYRING = Keyring(bytes(32), {})
+KEYRING = Keyring(bytes(32), HeldKeys({}))
 BASE = ("principal", "POST", "/events", "key")
 
 
@@ -34,7 +35,7 @@ def test_the_body_is_no_part_of_the_claim_but_of_its_fingerprint() -> None:
     one, other = claim_of(KEYRING, *BASE, b"1"), claim_of(KEYRING, *BASE, b"2")
     assert one.claim == other.claim
     assert one.fingerprint != other.fingerprint
-    assert claim_of(Keyring(b"\x01" * 32, {}), *BASE, b"1").fingerprint != one.fingerprint
+    assert claim_of(Keyring(b"\x01" * 32, HeldKeys({})), *BASE, b"1").fingerprint != one.fingerprint
     one.require_same_body(Claimed(uuid.uuid4(), one.fingerprint))
     with pytest.raises(IdempotencyKeyReused):
         one.require_same_body(Claimed(uuid.uuid4(), other.fingerprint))

@@ -12,6 +12,7 @@ import sample_entries as sample
 
 from precedent.db.reads import Reads
 from precedent.errors import LedgerBroken
+from precedent.ledger.epoch_keys import HeldKeys
 from precedent.ledger.keyring import Keyring
 from precedent.ledger.store import Entries, chain_id_of
 from precedent.ledger.subjects import Subjects
@@ -55,18 +56,18 @@ def test_an_entry_that_does_not_parse_is_a_broken_ledger_to_who_asked_alone(data
 
 def test_a_subject_whose_key_is_gone_fails_alone(database_url: str) -> None:
     kept, gone = "epoch-2026-11", "epoch-2026-10"
-    keyring = Keyring(bytes(32), {kept: bytes(range(32)), gone: os.urandom(32)})
+    epoch_keys = {kept: bytes(range(32)), gone: os.urandom(32)}
     with psycopg.connect(database_url) as connection:
         chain_id = chain_id_of(connection, "main")
 
     def subjects(reads: Reads, keys: dict[str, bytes]) -> Subjects:
-        return Subjects(reads, Keyring(keyring.root, keys), chain_id, sample.CLOCK)
+        return Subjects(reads, Keyring(bytes(32), HeldKeys(keys)), chain_id, sample.CLOCK)
 
     async def body(reads: Reads) -> list[Any]:
         for name, epoch in (("C-1", kept), ("C-2", gone)):
-            subject = await subjects(reads, {epoch: keyring.epoch_keys[epoch]}).resolve("customer", name)
+            subject = await subjects(reads, {epoch: epoch_keys[epoch]}).resolve("customer", name)
             sample.append_all(database_url, [sample.event(subject=subject.new)])
-        left = subjects(reads, {kept: keyring.epoch_keys[kept]})
+        left = subjects(reads, {kept: epoch_keys[kept]})
         return await asyncio.gather(*(left.resolve("customer", name) for name in ("C-1", "C-2", "C-3")), return_exceptions=True)
 
     known, lost, new = with_reads(database_url, body)
