@@ -20,6 +20,8 @@ from precedent.errors import DatabaseUnavailable, SettingsInvalid
 from precedent.guard.access import Access
 from precedent.ledger import store
 from precedent.ledger.anchor import FolderAnchor
+from precedent.ledger.erase import apply_missed
+from precedent.ledger.erasure_memory import FolderErasures
 from precedent.ledger.integrate import Integrator, origin_of
 from precedent.ledger.keyring import Keyring, open_keyring
 from precedent.ledger.proof import Proofs
@@ -61,7 +63,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     """The services, until the block ends; then what waits for a commit is committed.
 
     Raises: DatabaseUnavailable where no database answers within START_SECONDS; SettingsInvalid; LedgerBroken where the database
-    is behind a checkpoint that was signed, or contradicts it.
+    is behind a checkpoint that was signed, or contradicts it; ErasureBarred where it is older than an erasure that it bars.
     """
     clock = clock or SystemClock()
     url = database_url(settings)
@@ -71,6 +73,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     try:
         chain_id = await _find_chain(reads, settings.chain)
         async with _integrating(settings, url, chain_id) as signer:
+            await _erase_missed(settings, url, chain_id, clock)
             writer = Writer(url, chain_id, queue_limit=settings.append_queue_limit, timeout_seconds=settings.append_timeout_seconds)
             authority = AuthoritySource(reads, url, chain_id)
             subjects = Subjects(reads, keyring, chain_id, clock)
@@ -118,6 +121,15 @@ async def _integrating(settings: Settings, url: str, chain_id: UUID) -> AsyncIte
         yield signer
     finally:
         await integrator.stop()
+
+
+async def _erase_missed(settings: Settings, url: str, chain_id: UUID, clock: Clock) -> None:
+    """Nobody is served from a database in which somebody stands whose erasure was asked for: it was restored from before.
+
+    Raises: ErasureBarred, DatabaseUnavailable.
+    """
+    for erased in await asyncio.to_thread(apply_missed, url, chain_id, FolderErasures(settings.anchor_path), clock):
+        log.warning("erased_again", subject_id=str(erased.subject_id), section_count=erased.section_count, seq=erased.place.seq)
 
 
 async def _find_chain(reads: Reads, name: str) -> UUID:

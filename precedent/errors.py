@@ -10,7 +10,8 @@ PrecedentError
 │   └── FieldInvalid           any other field of a request
 ├── NotFound                   what was named does not exist
 │   ├── NodeNotFound, ActionNotFound, PolicyNotFound, ProposalNotFound, DecisionNotFound
-│   └── SubjectNotFound        nobody is known by that pseudonym or id, or was erased
+│   ├── SubjectNotFound        nobody is known by that pseudonym or id, or was erased
+│   └── HoldNotFound           no such legal hold stands
 ├── Forbidden                  known caller, missing right
 │   ├── TokenUnknown           no token, or one that is unknown, expired or revoked
 │   ├── ScopeMissing           the token lacks a scope or a node
@@ -140,6 +141,10 @@ class DecisionNotFound(NotFound):
 
 class SubjectNotFound(NotFound):
     code = "SUBJECT_NOT_FOUND"
+
+
+class HoldNotFound(NotFound):
+    code = "HOLD_NOT_FOUND"
 
 
 class Forbidden(PrecedentError):

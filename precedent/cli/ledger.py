@@ -1,4 +1,4 @@
-"""`precedent ledger`: verify the record, and make its projections anew."""
+"""`precedent ledger`: verify the record, make its projections anew, erase persons from it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from precedent.cli import erasure
 from precedent.db.embedded import database_url
 from precedent.settings import load_settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+erasure.add_to(app)
 
 
 @app.callback()
 def ledger() -> None:
-    """Verify the record, and make its projections anew."""
+    """Verify the record, make its projections anew, erase persons from it."""
 
 
 @app.command()

@@ -11,6 +11,7 @@ import psycopg
 
 from precedent.ledger.entry import Appended, Draft
 
+NO_SUCH_HOLD = "PL006"
 SUBJECT_MOVED = "PL008"
 LIST_MOVED = "PL009"
 BARRED = "PL010"
