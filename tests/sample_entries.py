@@ -103,6 +103,12 @@ def policy(operation: str, version: str, name: str = "finance-constitution") -> 
     return draft_entry(CLOCK, Kind.POLICY, {Section.CORE: core, Section.FACTS: facts})
 
 
+def step(operation: str, **members: Any) -> Draft:
+    """A step of change control: a proposal, its answer, who must agree."""
+    core = {"op": operation, "node": "finance", "principal": "test", "reason": "a reason"}
+    return draft_entry(CLOCK, Kind.POLICY, {Section.CORE: core | members})
+
+
 def flag(node: str, action: str, *, enabled: bool = True, max_level: int = 3) -> Draft:
     core = {"node": node, "action": action, "enabled": enabled, "max_level": max_level, "reason": "a reason", "principal": "test"}
     return draft_entry(CLOCK, Kind.FLAG, {Section.CORE: core})
@@ -136,7 +142,12 @@ def erase_person(url: str, number: int) -> Erased:
 
 
 def govern(url: str) -> None:
-    """An erasure, holds and rules in every state, and a rotation of keys, in a ledger that was filled; nine entries."""
+    """Proposals in each state, an erasure, holds and rules in every state, and a rotation of keys, in a ledger that was filled."""
+    one = {"name": "finance-constitution", "version": "1.0.0", "proposes": "activate", "replaces": None}
+    rejected, approved = step("propose", **one), step("propose", **one)
+    append_all(url, [step("require"), step("relax", node="credit")])
+    append_all(url, [rejected, step("reject", proposal=str(rejected.entry_id))])
+    append_all(url, [approved, step("activate", **one, proposal=str(approved.entry_id)), step("propose", **one | {"name": "other"})])
     erase_person(url, 0)
     held = bar("hold", node="hr", until="2031-01-01T00:00:00.000000Z")
     append_all(url, [held, bar("hold", node="support"), bar("hold", subject_id=str(subject_of(url, 1)))])
