@@ -23,6 +23,7 @@ PrecedentError
 │   ├── RequestErased          what was recorded under this Idempotency-Key was erased
 │   ├── ErasureBarred          a legal hold or a rule of retention keeps the subject's data
 │   ├── JobRunning             the same partition is being computed
+│   ├── ExportRefused          the folder, the range or the ledger is not fit for an export
 │   └── ReplayRunning          one of the same token runs already
 ├── Unavailable                try again later; what was written is found again by the same Idempotency-Key
 │   ├── DatabaseUnavailable
@@ -191,8 +192,13 @@ class JobRunning(Conflict):
     code = "JOB_RUNNING"
 
 
+<<<<<<< HEAD
 class ReplayRunning(Conflict):
     code = "REPLAY_RUNNING"
+=======
+class ExportRefused(Conflict):
+    code = "EXPORT_REFUSED"
+>>>>>>> b0e768f (Export the ledger as a folder that proves itself)
 
 
 class Unavailable(PrecedentError):
