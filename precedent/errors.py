@@ -192,13 +192,12 @@ class JobRunning(Conflict):
     code = "JOB_RUNNING"
 
 
-<<<<<<< HEAD
 class ReplayRunning(Conflict):
     code = "REPLAY_RUNNING"
-=======
+
+
 class ExportRefused(Conflict):
     code = "EXPORT_REFUSED"
->>>>>>> b0e768f (Export the ledger as a folder that proves itself)
 
 
 class Unavailable(PrecedentError):

@@ -1,9 +1,10 @@
-"""`precedent ledger`: verify the record, make its projections anew, erase persons from it."""
+"""`precedent ledger`: verify the record, export it, and make its projections anew."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,15 +20,22 @@ erasure.add_to(app)
 
 @app.callback()
 def ledger() -> None:
-    """Verify the record, make its projections anew, erase persons from it."""
+    """Verify the record, export it, make its projections anew, erase persons from it."""
 
 
 @app.command()
 def verify(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
     processes: Annotated[int | None, typer.Option(min=1, help="how many work side by side; by default one a core")] = None,
+    export: Annotated[Path | None, typer.Option(help="an export folder, instead of the database")] = None,
+    key: Annotated[str | None, typer.Option(help="with --export: the verifier key that you were told by other means")] = None,
+    since: Annotated[Path | None, typer.Option(help="with --export: a checkpoint you trust; only what came after it is read")] = None,
 ) -> None:
     """Check every entry by its bytes and every projection by its entry; exit 1 when anything is wrong."""
+    if export is not None:
+        _verify_export(export, key, since, processes, as_json)
+    if key is not None or since is not None:
+        raise typer.BadParameter("--key and --since are for --export")
     from precedent.ledger.verify import verify_database
 
     settings = load_settings()
@@ -41,6 +49,60 @@ def verify(
         )
     typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else str(report))
     raise typer.Exit(0 if report.is_intact else 1)
+
+
+def _verify_export(folder: Path, key: str | None, since: Path | None, processes: int | None, as_json: bool) -> NoReturn:
+    from precedent.ledger.export_verify import verify_export
+    from precedent.ledger.note import VerifierKey
+    from precedent.ledger.standalone.verify import text_of
+
+    try:
+        trusted = VerifierKey.parse(key) if key is not None else None
+        note = since.read_text(encoding="utf-8") if since is not None else None
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    with _progress() as progress:
+        task = progress.add_task("entries", total=None)
+        report = verify_export(
+            folder,
+            key=trusted,
+            since=note,
+            processes=processes,
+            on_progress=lambda done, size: progress.update(task, completed=done, total=size),
+        )
+    typer.echo(json.dumps(report, indent=2) if as_json else text_of(report))
+    raise typer.Exit(0 if report["is_intact"] else 1)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="an empty or new folder")],
+    first: Annotated[int, typer.Option("--from", min=0, help="the first entry whose sections are wanted")] = 0,
+    last: Annotated[int | None, typer.Option("--to", help="the last one; by default the last that a checkpoint covers")] = None,
+    without_personal: Annotated[bool, typer.Option(help="leave encrypted personal sections out")] = False,
+) -> None:
+    """Write what an auditor needs to verify the ledger without us, verifier included."""
+    from precedent.clock import SystemClock, to_instant
+    from precedent.ledger.export import export_ledger, verifier_key
+
+    settings = load_settings()
+    url = database_url(settings)
+    with _progress() as progress:
+        task = progress.add_task("entries", total=None)
+        done = export_ledger(
+            url,
+            folder,
+            verifier_key(url, settings),
+            exported_at=to_instant(SystemClock().now_us()),
+            chain=settings.chain,
+            first=first,
+            last=None if last is None else last + 1,
+            with_personal=not without_personal,
+            on_progress=lambda done, size: progress.update(task, completed=done, total=size),
+        )
+    typer.echo(f"entries {done.first} to {done.last - 1} of {done.size} exported to {folder}; verify them: python {folder / 'verify.py'}")
+    if done.uncovered:
+        typer.echo(f"{done.uncovered} newer entries were not covered by a checkpoint yet, and are not in it")
 
 
 @app.command()
