@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dagster_project.defs import ledger, warehouse
+from dagster_project.defs import keys, ledger, warehouse
 
 defs = dg.Definitions.merge(
+    keys.defs,
     ledger.defs,
     warehouse.defs,
     # Steps are seconds long: a process for each would pay several seconds of imports.

@@ -111,6 +111,23 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield Finding("port", f"{place.port} is taken by another process", f"set {place.setting} to a free one")
 
 
+def _epoch(settings: Settings, url: str) -> Iterator[Finding]:
+    """Whether personal data is under this month's key, where the keys are here and something is."""
+    from precedent.clock import SystemClock
+    from precedent.errors import SettingsInvalid
+    from precedent.ledger.keyring import open_keyring
+    from precedent.ledger.rotate_epoch import is_due
+
+    with contextlib.suppress(SettingsInvalid):
+        keyring = open_keyring(settings)
+        fix = (
+            "precedent ledger rotate-epoch: until then backups tell of whoever was erased"
+            if is_due(url, keyring.epochs, SystemClock())
+            else ""
+        )
+        yield Finding("keys", f"subjects' keys are under {keyring.current_epoch}", fix)
+
+
 def _database(settings: Settings) -> Iterator[Finding]:
     import psycopg
 
@@ -136,6 +153,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
             yield Finding("ledger", f"chain {settings.chain} has {size} entries")
         except psycopg.Error as error:
             yield Finding("ledger", f"couldn't read its head: {error}", "migrate the database: precedent up does")
+        else:
+            yield from _epoch(settings, url)
     try:
         # Alembic prints its verdict to what stdout is when it is imported.
         with contextlib.redirect_stdout(io.StringIO()):

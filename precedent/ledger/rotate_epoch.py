@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 
 from precedent.clock import Clock, to_instant
-from precedent.db.engine import OWNER, connect
+from precedent.db.engine import ERASER, OWNER, connect
 from precedent.errors import LedgerBroken, SettingsInvalid
 from precedent.ledger import rotate_epoch_store
 from precedent.ledger.entry import Appended, Kind, Section, draft_entry
@@ -37,6 +37,19 @@ class Rotated:
     epoch: str
     rewrapped: int
     destroyed: tuple[str, ...]
+
+
+def is_due(url: str, epochs: EpochKeys, clock: Clock) -> bool:
+    """Whether a rotation would do something: the month is another than the newest key's, or a rotation was interrupted.
+
+    Raises: DatabaseUnavailable, SettingsInvalid.
+    """
+    epochs.refresh()
+    names = epochs.names()
+    if len(names) == 1 and _target(names, to_instant(clock.now_us())[:7], again=False) == names[0]:
+        return False
+    with connect(url, ERASER, autocommit=True) as connection:
+        return rotate_epoch_store.has_had_subjects(connection)
 
 
 def rotate_epoch(url: str, epochs: EpochKeys, principal: str, clock: Clock, *, again: bool = False) -> Rotated:

@@ -85,3 +85,15 @@ def test_loading_needs_no_database_and_parses_the_models_only_when_they_changed(
     assert manifest.stat().st_mtime_ns > written
     assert stamp.read_text() == digest
     assert not [path for path in target.iterdir() if path.is_dir()], "nothing is left of the parsing"
+
+
+def test_keys_are_asked_for_each_morning_and_rotated_where_they_are(definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = definitions.resolve_schedule_def("rotate_epoch_monthly")
+    assert (schedule.cron_schedule, schedule.job_name) == ("30 6 * * *", "rotate_epoch")
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    monkeypatch.setenv("PRECEDENT_KEYS_DIR", str(load_settings().home_dir / "nowhere"))
+    at = datetime(2026, 12, 1, 6, 30, tzinfo=UTC)
+    with dg.build_schedule_context(scheduled_execution_time=at, repository_def=definitions.get_repository_def()) as context:
+        tick = schedule.evaluate_tick(context)
+    assert not tick.run_requests
+    assert "run `precedent ledger rotate-epoch` where they are" in (tick.skip_message or "")

@@ -19,7 +19,7 @@ from precedent.ledger import rotate_epoch_store
 from precedent.ledger.entry import NewSubject, SubjectMoved
 from precedent.ledger.epoch_keys import FolderKeys, HeldKeys, parse_keys
 from precedent.ledger.keyring import Keyring, load_keyring, open_keyring
-from precedent.ledger.rotate_epoch import Rotated, rotate_epoch
+from precedent.ledger.rotate_epoch import Rotated, is_due, rotate_epoch
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.verify import verify_database
 from precedent.ledger.writer import append
@@ -79,7 +79,9 @@ def test_a_rotation_keeps_the_living_destroys_the_old_key_and_is_recorded(
     monkeypatch.setattr(rotation, "PAGE_KEYS", 3)
     keys = people(database_url, keyring, 7)
     old = (tmp_path / "keys" / "epoch-2026-11.key").read_text()
+    assert [is_due(database_url, keyring.epochs, month) for month in (NOVEMBER, DECEMBER)] == [False, True]
     rotated = rotate_epoch(database_url, keyring.epochs, "test", DECEMBER)
+    assert not is_due(database_url, keyring.epochs, DECEMBER)
     assert (rotated.epoch, rotated.rewrapped, rotated.destroyed) == ("epoch-2026-12", 7, ("epoch-2026-11",))
     assert unwrapped(database_url, keyring) == keys
     said = {"op": "rotate_epoch", "epoch": "epoch-2026-12", "principal": "test"}
@@ -126,6 +128,7 @@ def test_a_rotation_that_was_stopped_anywhere_loses_nothing_and_goes_on(
         with pytest.raises(Crash):
             rotate_epoch(database_url, keyring.epochs, "test", DECEMBER)
     assert unwrapped(database_url, keyring) == keys
+    assert is_due(database_url, keyring.epochs, DECEMBER)
     rotate_epoch(database_url, keyring.epochs, "test", DECEMBER)
     assert unwrapped(database_url, keyring) == keys
     assert names(keyring) == ["epoch-2026-12"]
@@ -163,6 +166,7 @@ def test_a_second_rotation_within_a_month_is_asked_for(database_url: str, keyrin
 def test_keys_that_nothing_was_wrapped_under_in_this_database_may_belong_to_another_and_stay(database_url: str, keyring: Keyring) -> None:
     assert rotate_epoch(database_url, keyring.epochs, "test", DECEMBER, again=True) == Rotated("epoch-2026-11", 0, ())
     assert (names(keyring), rotations(database_url)) == (["epoch-2026-11"], [])
+    assert not is_due(database_url, keyring.epochs, DECEMBER)
 
 
 def test_nothing_is_destroyed_where_a_key_cannot_be_unwrapped(database_url: str, keyring: Keyring) -> None:
