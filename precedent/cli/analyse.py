@@ -112,13 +112,12 @@ def _write(policy: CompiledPolicy, beside: Path, suite: Suite | None, report: Re
     """Writes beside and renames: a crash leaves the old suite or the new one."""
     from precedent.policy.analyse.suite_text import with_cases
 
-    # newline="": what is written back has the line ends that were there
-    before = beside.open(encoding="utf-8", newline="").read() if suite is not None else None
+    before = beside.read_bytes().decode() if suite is not None else None  # its line ends as they are
     after, added = with_cases(policy, before, str(beside), report.findings)
     if added:
         partial = beside.with_name(f".{beside.name}.{os.getpid()}")
         try:
-            partial.write_text(after, encoding="utf-8", newline="")
+            partial.write_bytes(after.encode())
             partial.replace(beside)
         finally:
             partial.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ import psutil
 
 from precedent.db.embedded import EmbeddedPostgres, start_embedded
 from precedent.settings import project_root
+from tests.bench.analysis import analysis_seconds
 from tests.bench.appends import AppendRow, measure_appends
 from tests.bench.clients import client_name
 from tests.bench.endpoint import EndpointRow, measure_endpoints
@@ -78,6 +79,8 @@ def measure(home: Path, plan: Plan) -> Findings:
         print(f"{perf_counter() - began:5.0f} s  {words}", file=sys.stderr, flush=True)
 
     approve_us, escalate_us = evaluation_us("approve"), evaluation_us("escalate")
+    tell("analysis")
+    analysed_seconds = analysis_seconds()
     server = start_embedded(home)
     try:
         tell("database")
@@ -99,6 +102,7 @@ def measure(home: Path, plan: Plan) -> Findings:
         approve_us,
         escalate_us,
         import_per_second,
+        analysed_seconds,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.bench.analysis import RULES
 from tests.bench.appends import ROW_LOCK, AppendRow
 from tests.bench.endpoint import NOOP, PLAIN, EndpointRow
 from tests.bench.records import DECISIONS, EVENTS
@@ -41,6 +42,7 @@ class Findings:
     approve_us: float
     escalate_us: float
     import_per_second: float | None
+    analysis_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def goals_of(findings: Findings) -> list[Goal]:
         goals.append(
             Goal(f"import of {LOG_CASES:,} cases, from a part of them", LOG_CASES / findings.import_per_second, 90, " s", at_least=False)
         )
+    goals.append(Goal(f"analysis of a policy of {RULES} rules", findings.analysis_seconds, 10, " s", at_least=False))
     return goals
 
 

@@ -34,6 +34,7 @@ FINDINGS = Findings(
     approve_us=15.0,
     escalate_us=20.0,
     import_per_second=200.0,
+    analysis_seconds=2.5,
 )
 
 
@@ -52,7 +53,8 @@ def test_each_number_wanted_stands_beside_what_was_found() -> None:
     assert rows_of(text, "appends of events ")[0][1:] == ["≥ 15,000/s", "11,000/s", "**no**"]
     assert rows_of(text, "appends of events, of")[0][1:] == ["≥ 12 ×", "11 ×", "**no**"]
     assert rows_of(text, "import of 13,087")[0][1:] == ["≤ 90 s", "65.4 s", "yes"]
-    assert "**2 of 8 numbers wanted were not reached.**" in text
+    assert rows_of(text, "analysis of a policy of 60 rules")[0][1:] == ["≤ 10 s", "2.5 s", "yes"]
+    assert "**2 of 9 numbers wanted were not reached.**" in text
 
 
 def test_a_run_that_reached_all_says_so() -> None:

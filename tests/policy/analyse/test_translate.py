@@ -81,6 +81,8 @@ def grown(depth: int) -> tuple[st.SearchStrategy[str], st.SearchStrategy[str], s
     )  # fmt: skip
 
 
+# no NUL: the library cuts a string there, and no fact may hold one
+characters = st.characters(exclude_categories=["Cs"], min_codepoint=1, max_codepoint=0x2FF00)
 inputs = st.fixed_dictionaries(
     {
         "facts.n": st.sampled_from(NUMBERS) | st.integers(-(2**53) + 1, 2**53 - 1),
@@ -89,7 +91,7 @@ inputs = st.fixed_dictionaries(
         "facts.no": st.booleans(),
         "facts.tier": st.sampled_from(["A", "B", "Ab"]),
         "facts.other": st.sampled_from(["c", "b", "A", "😀"]),
-        "facts.word": st.sampled_from(WORDS) | st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0x2FF00), max_size=4),
+        "facts.word": st.sampled_from(WORDS) | st.text(characters, max_size=4),
         "weekday": st.integers(1, 7),
     }
 )
@@ -162,7 +164,7 @@ def _agree(text: str, values: dict[str, Value]) -> None:
     assert modelled(text, values) == evaluated(text, values), text
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0x2FF00), max_size=8))
+@given(st.text(characters, max_size=8))
 def test_a_string_comes_back_from_the_solver_as_it_went_in(text: str) -> None:
     assert text_of(z3.simplify(text_value(text))) == text
 
