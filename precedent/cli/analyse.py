@@ -152,4 +152,5 @@ def _print_difference(held: Difference) -> None:
     for what in held.open:
         typer.echo(f"{held.action}: open: {what}")
     if held.is_complete:
-        typer.echo(f"{held.action}: {f'{len(held)} regions, the same everywhere else' if len(held) else 'the same everywhere'}")
+        regions = "one region" if len(held) == 1 else f"{len(held)} regions"
+        typer.echo(f"{held.action}: {f'{regions}, the same everywhere else' if len(held) else 'the same everywhere'}")

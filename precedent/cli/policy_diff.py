@@ -140,6 +140,8 @@ def _region_lines(found: Difference) -> Iterator[str]:
         yield f"    such as {region.witness}"
     if len(found.regions) > SHOWN_REGIONS:
         yield f"  and {len(found.regions) - SHOWN_REGIONS} more (--json shows all)"
+    for fact in found.contract:
+        yield f"  facts: {fact}"
     for unknown in found.open:
         yield f"  not known: {unknown}"
 
@@ -151,4 +153,9 @@ def _count(regions: int) -> str:
 
 
 def _as_dict(found: Difference) -> dict[str, Any]:
-    return {"action": found.action, "regions": [asdict(region) for region in found.regions], "open": list(found.open)}
+    return {
+        "action": found.action,
+        "regions": [asdict(region) for region in found.regions],
+        "open": list(found.open),
+        "contract": list(found.contract),
+    }

@@ -102,7 +102,7 @@ def test_two_versions_are_compared_by_regions(tmp_path: Path) -> None:
         "approve_discount: approve AL2 by broad → approve AL3 by full",
         "    where  base_margin_pct at least 23 %, requested_discount_pct above 10 % and at most 12 %",
     ]
-    assert result.output.endswith("approve_discount: 1 regions, the same everywhere else\n")
+    assert result.output.endswith("approve_discount: one region, the same everywhere else\n")
     (action,) = orjson.loads(run(newer, "--against", FINANCE, "--json").stdout)["actions"]
     assert action["regions"][0]["after"] == {"verdict": "approve", "level": 3, "rule": "full", "reason": "WITHIN_FULL", "effective": True}
     same = run(FINANCE, "--against", FINANCE)

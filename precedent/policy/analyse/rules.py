@@ -39,19 +39,22 @@ def idle_rules(subject: Subject) -> Iterator[Finding]:
 
 
 def _shadowed(subject: Subject, way: Way, before: Sequence[Way]) -> Finding:
+    """The case is one that a covering rule decides, where there is one; where they only err, any that holds."""
     path = (*way.compiled.rule.path, "when")
     places = subject.ask.core([other.fails for other in before], way.holds)
-    blamed = [before[place].name for place in places] if places is not None else [other.name for other in before]
-    reply = subject.ask.find(way.holds)
+    blamed = [before[place] for place in places] if places is not None else list(before)
+    reply = subject.ask.find(way.holds, either(*(other.decides for other in blamed)))
+    if reply.answer is not Answer.YES:
+        reply = subject.ask.find(way.holds)
     if reply.answer is not Answer.YES:
         return subject.open(path, f"where '{way.name}' holds")
     earlier = {other.name for other in before}
     trial = subject.trial(reply.model, lambda held: held.result.rule in earlier and held.holds(way.compiled, subject.environment))
     if trial is None:
         return subject.open(path, f"whether '{way.name}' ever decides", is_answered=True)
-    names = " or ".join(f"'{name}'" for name in blamed)
-    message = f"'{way.name}' never decides: wherever it holds, {names} decides first"
-    return Finding("SHADOWED", "error", subject.action, message, path, cases=(trial.witness,))
+    names = " and ".join(f"'{other.name}'" for other in blamed)
+    cover = "which comes first, covers it" if len(blamed) == 1 else "which come first, cover it"
+    return Finding("SHADOWED", "error", subject.action, f"'{way.name}' never decides: {names}, {cover}", path, cases=(trial.witness,))
 
 
 def erring_rules(subject: Subject) -> Iterator[Finding]:
