@@ -9,12 +9,13 @@ from typing import Any
 from cel_expr_python import cel
 
 from precedent.errors import PolicyInvalid
+from precedent.policy.chain import Chain, chain_of
 from precedent.policy.checks import Checks, Setting, check_invariants, environment_of
-from precedent.policy.explain import PLACEHOLDER, Words, write_value
+from precedent.policy.explain import PLACEHOLDER, Shortfall, Words, shortfall_of, write_value
 from precedent.policy.expression import Term, parse_expression, substitute
 from precedent.policy.hints import explaining
 from precedent.policy.model import Action, Document, Rule
-from precedent.policy.nearest import Aim, aims_of
+from precedent.policy.nearest import Aims, aims_of
 from precedent.policy.quantity import SHARE_TYPES, QuantityRefused, scale_written
 from precedent.policy.scope import Places, Variable, action_scope, names_read, refusal, reward_scope
 from precedent.policy.structure import first_problems
@@ -27,16 +28,18 @@ SUCCESS_PPM = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule that can be evaluated. `numbers` are in integer units; `reads` are the names that its condition reads.
+    """A rule that can be evaluated. `condition` is what `expression` was compiled from, `reads` are the names that it reads.
 
-    `atoms` are the parts between && and ||, for coverage.
+    `numbers` are in integer units; `atoms` are the parts between && and ||, for coverage.
     """
 
     rule: Rule
+    condition: str
     expression: Any
     reads: tuple[str, ...]
     numbers: dict[str, int]
     words: Words
+    shortfall: Shortfall
     thresholds: tuple[Threshold, ...]
     is_all_thresholds: bool
     atoms: tuple[str, ...]
@@ -44,7 +47,10 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True)
 class CompiledAction:
-    """One action's rules with their shared environment. `inputs` are (fact, name in rules, Python type, may be absent)."""
+    """One action's rules with their shared environment. `inputs` are (fact, name in rules, Python type, may be absent).
+
+    `rules` are guards and bands in the order in which they are asked, `reads` all that they read, `chain` asks them at once.
+    """
 
     action: Action
     scope: dict[str, Variable]
@@ -54,7 +60,10 @@ class CompiledAction:
     guards: tuple[CompiledRule, ...]
     bands: tuple[CompiledRule, ...]
     otherwise: CompiledRule
-    aims: tuple[Aim, ...]
+    rules: tuple[CompiledRule, ...]
+    reads: tuple[str, ...]
+    chain: Chain
+    aims: Aims
     reward: Any
     reward_reads: tuple[str, ...]
     reward_environment: Any
@@ -124,6 +133,7 @@ class _ActionCompiler:
         if len(self.places.problems) > before or otherwise is None:
             return None
         held_guards, held_bands = tuple(filter(None, guards)), tuple(filter(None, bands))
+        rules = (*held_guards, *held_bands)
         simple_guards = [guard.thresholds[0] for guard in held_guards if guard.is_all_thresholds and len(guard.thresholds) == 1]
         readable = [fact for fact in self.action.facts.values() if fact.is_readable]
         return CompiledAction(
@@ -135,6 +145,9 @@ class _ActionCompiler:
             guards=held_guards,
             bands=held_bands,
             otherwise=otherwise,
+            rules=rules,
+            reads=tuple(sorted({name for rule in rules for name in rule.reads})),
+            chain=chain_of([rule.condition for rule in rules], self.environment),
             aims=aims_of([(band.rule.level, band.thresholds) for band in held_bands], simple_guards, self.scope),
             reward=success,
             reward_reads=names_read(reward) if reward else (),
@@ -161,10 +174,12 @@ class _ActionCompiler:
             return None
         return CompiledRule(
             rule=rule,
+            condition=condition,
             expression=expression,
             reads=tuple(name for name in names_read(root) if name in self.scope),
             numbers={name: typed[f"{rule.kind}.{name}"] for name in rule.numbers},
             words=words,
+            shortfall=shortfall_of(rule.name, thresholds, self.scope),
             thresholds=thresholds,
             is_all_thresholds=is_all,
             atoms=tuple(substitute(rule.when, atom, typed) for atom in root.atoms()),

@@ -20,7 +20,6 @@ from zoneinfo import ZoneInfo
 
 from precedent.errors import ActionNotFound
 from precedent.policy.compile import CompiledAction, CompiledPolicy, CompiledRule
-from precedent.policy.explain import shortfall
 from precedent.policy.nearest import Counterfactual, Landing, find_nearest
 from precedent.policy.result import Control, Moment, Reason, Recommendation, Result, Step
 from precedent.policy.thresholds import Value
@@ -105,9 +104,34 @@ def _bind(
 
 
 def _walk(compiled: CompiledAction, values: Mapping[str, Value], trace: list[Step]) -> tuple[CompiledRule, str | None]:
-    """The rule that decides, and its error where it erred. One activation serves all rules: it costs more than a rule does."""
+    """The rule that decides, and its error where it erred; every rule that was asked is in `trace` afterwards."""
+    first = _first(compiled, values)
+    if first is None:
+        return _walk_singly(compiled, values, trace)
+    read_by: dict[tuple[str, ...], dict[str, Value]] = {}
+    for rule in compiled.rules[: first + 1]:
+        if (read := read_by.get(rule.reads)) is None:
+            read = read_by[rule.reads] = {name: values[name] for name in rule.reads}
+        trace.append(Step(rule.rule.name, "not", read))
+    if first == len(compiled.rules):
+        return compiled.otherwise, None
+    trace[-1] = trace[-1]._replace(held="held")
+    return compiled.rules[first], None
+
+
+def _first(compiled: CompiledAction, values: Mapping[str, Value]) -> int | None:
+    """The place of the first rule that holds; None where one has no value to read, or errs."""
+    try:
+        read = {name: values[name] for name in compiled.reads}
+    except KeyError:
+        return None
+    return compiled.chain.first(compiled.environment.Activation(read))
+
+
+def _walk_singly(compiled: CompiledAction, values: Mapping[str, Value], trace: list[Step]) -> tuple[CompiledRule, str | None]:
+    """As `_walk`, asking one rule at a time, which tells where an error is. One activation serves all: it costs more than a rule does."""
     activation = compiled.environment.Activation(values)
-    for rule in (*compiled.guards, *compiled.bands):
+    for rule in compiled.rules:
         try:
             read = {name: values[name] for name in rule.reads}
             answer = rule.expression.eval(activation).value()
@@ -212,14 +236,11 @@ def _refuse(name: str, reasons: Reason | tuple[Reason, ...], trace: tuple[Step, 
 
 def _shortfalls(compiled: CompiledAction, bands: tuple[CompiledRule, ...], values: Mapping[str, Value]) -> tuple[Reason, ...]:
     """Why narrower bands did not hold, the nearest (widest) first; a policy of 50 bands doesn't give 50 reasons."""
-    return tuple(
-        Reason(f"NOT_{band.rule.name.upper()}", shortfall(band.rule.name, band.thresholds, values, compiled.scope))
-        for band in bands[:-REASON_LIMIT:-1]
-    )
+    return tuple(Reason(f"NOT_{band.rule.name.upper()}", band.shortfall.tell(values, compiled.scope)) for band in bands[:-REASON_LIMIT:-1])
 
 
 def _change(compiled: CompiledAction, values: dict[str, Value], control: Control, top_level: int) -> Counterfactual | None:
-    if top_level < 1 or not compiled.aims:
+    if top_level < 1 or not compiled.aims.aims:
         return None
 
     def land(changed: Mapping[str, Value]) -> Landing | None:
@@ -229,16 +250,9 @@ def _change(compiled: CompiledAction, values: dict[str, Value], control: Control
 
 
 def _land(compiled: CompiledAction, values: Mapping[str, Value], max_level: int) -> Landing | None:
-    """The band that would act on these values; as `_walk` decides, without the trace, which costs a third of it."""
-    activation = compiled.environment.Activation(values)
-    for rule in (*compiled.guards, *compiled.bands):
-        if any(name not in values for name in rule.reads):
-            return None
-        try:
-            answer = rule.expression.eval(activation).value()
-        except RuntimeError:
-            return None
-        if answer is not False:
-            acts = answer is True and rule.rule.kind == "band" and 1 <= rule.rule.level <= max_level
-            return Landing(rule.rule.name, rule.rule.level) if acts else None
-    return None
+    """The band that would act on these values; as `_walk` decides, without the trace."""
+    first = _first(compiled, values)
+    if first is None or first == len(compiled.rules):
+        return None
+    rule = compiled.rules[first].rule
+    return Landing(rule.name, rule.level) if rule.kind == "band" and 1 <= rule.level <= max_level else None

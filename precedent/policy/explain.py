@@ -67,17 +67,47 @@ def state(threshold: Threshold, values: Mapping[str, Value], scope: Mapping[str,
     return f"{name} {write_value(variable, values[threshold.left])} {_IS[threshold.op]} {_right(threshold, values, scope)}"
 
 
-def shortfall(band: str, thresholds: Sequence[Threshold], values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
-    """Why a band did not hold: `the tight band needs requested_discount_pct at most 5 %, it is 8 %`."""
-    missed = [threshold for threshold in thresholds if not threshold.holds(values)]
-    if not missed:
-        return f"the {band.replace('_', ' ')} band does not hold"
-    said = [
-        f"{short_name(threshold.left)} {_NEEDS[threshold.op]} {_right(threshold, values, scope)}, "
-        f"it is {write_value(scope[threshold.left], values[threshold.left])}"
-        for threshold in missed
-    ]
-    return f"the {band.replace('_', ' ')} band needs {' and '.join(said)}"
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A threshold of a band with its words made at load: a policy of 50 bands tells what many of them needed."""
+
+    threshold: Threshold
+    variable: Variable
+    words: str | None
+
+    def missed(self, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
+        """`requested_discount_pct at most 5 %, it is 8 %`."""
+        words = self.words or _needed(self.threshold, _right(self.threshold, values, scope))
+        return words + write_value(self.variable, values[self.threshold.left])
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Why a band does not hold, in words. `name` is the band's as people read it."""
+
+    name: str
+    needs: tuple[Need, ...]
+
+    def tell(self, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
+        """`the tight band needs requested_discount_pct at most 5 %, it is 8 %`."""
+        missed = [need.missed(values, scope) for need in self.needs if not need.threshold.holds(values)]
+        return f"the {self.name} band needs {' and '.join(missed)}" if missed else f"the {self.name} band does not hold"
+
+
+def shortfall_of(band: str, thresholds: Sequence[Threshold], scope: Mapping[str, Variable]) -> Shortfall:
+    """The words for a band; those of a limit that is a constant hold for every decision."""
+
+    def need(threshold: Threshold) -> Need:
+        variable = scope[threshold.left]
+        is_constant = threshold.right_name is None
+        words = _needed(threshold, write_value(variable, threshold.right)) if is_constant else None
+        return Need(threshold, variable, words)
+
+    return Shortfall(band.replace("_", " "), tuple(need(threshold) for threshold in thresholds))
+
+
+def _needed(threshold: Threshold, right: str) -> str:
+    return f"{short_name(threshold.left)} {_NEEDS[threshold.op]} {right}, it is "
 
 
 def _right(threshold: Threshold, values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:

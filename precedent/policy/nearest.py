@@ -9,22 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from precedent.policy.quantity import LARGEST, NUMERIC_TYPES, write_decimal, write_own, write_quantity
 from precedent.policy.scope import Variable
-from precedent.policy.thresholds import Threshold, Value
+from precedent.policy.thresholds import HOLDS, Threshold, Value
 
 TRIAL_LIMIT = 4
 _WHOLE = 1_000_000
+_NONE: frozenset[str] = frozenset()
+
+
+class Constraint(NamedTuple):
+    """A threshold taken apart for comparing, and the facts that can change it."""
+
+    left: str
+    compare: Callable[[Any, Any], bool]
+    right: Value
+    right_name: str | None
+    movable: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What must hold to be inside one band: its thresholds, and the opposite of each guard that is a single one."""
+    """What must hold to be inside one band: its own thresholds, and, by fact, those that bound it, the guards' among them."""
 
     level: int
-    constraints: tuple[tuple[Threshold, frozenset[str]], ...]
+    constraints: tuple[Constraint, ...]
     by_fact: Mapping[str, tuple[Threshold, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Aims:
+    """One aim for each band that acts, and what all have in common: the opposite of each guard that is a single threshold."""
+
+    shared: tuple[Constraint, ...]
+    aims: tuple[Aim, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +63,34 @@ class Landing:
     level: int
 
 
-def aims_of(
-    bands: Sequence[tuple[int, tuple[Threshold, ...]]], guards: Sequence[Threshold], scope: Mapping[str, Variable]
-) -> tuple[Aim, ...]:
-    """One aim for each band that acts; computed at load, so that a decision only compares."""
-    outside = [guard.negated() for guard in guards]
-    return tuple(_aim(level, (*thresholds, *outside), scope) for level, thresholds in bands if level >= 1 and thresholds)
+def aims_of(bands: Sequence[tuple[int, tuple[Threshold, ...]]], guards: Sequence[Threshold], scope: Mapping[str, Variable]) -> Aims:
+    """Computed at load, so that a decision only compares."""
+    outside = tuple(guard.negated() for guard in guards)
+    aims = (_aim(level, thresholds, outside, scope) for level, thresholds in bands if level >= 1 and thresholds)
+    return Aims(tuple(_constraint(threshold, scope) for threshold in outside), tuple(aims))
 
 
-def _aim(level: int, thresholds: tuple[Threshold, ...], scope: Mapping[str, Variable]) -> Aim:
+def _aim(level: int, thresholds: tuple[Threshold, ...], outside: tuple[Threshold, ...], scope: Mapping[str, Variable]) -> Aim:
     by_fact: dict[str, list[Threshold]] = {}
-    constraints = []
-    for threshold in thresholds:
-        sides = [side for side in (threshold, threshold.mirrored()) if side is not None and scope[side.left].fact is not None]
-        constraints.append((threshold, frozenset(side.left for side in sides)))
-        for side in sides:
+    for threshold in (*thresholds, *outside):
+        for side in _sides(threshold, scope):
             by_fact.setdefault(side.left, []).append(side)
-    return Aim(level, tuple(constraints), {name: tuple(held) for name, held in by_fact.items()})
+    constraints = tuple(_constraint(threshold, scope) for threshold in thresholds)
+    return Aim(level, constraints, {name: tuple(held) for name, held in by_fact.items()})
+
+
+def _constraint(threshold: Threshold, scope: Mapping[str, Variable]) -> Constraint:
+    movable = frozenset(side.left for side in _sides(threshold, scope))
+    return Constraint(threshold.left, HOLDS[threshold.op], threshold.right, threshold.right_name, movable)
+
+
+def _sides(threshold: Threshold, scope: Mapping[str, Variable]) -> list[Threshold]:
+    """The threshold as read from each of its names that is a fact."""
+    return [side for side in (threshold, threshold.mirrored()) if side is not None and scope[side.left].fact is not None]
 
 
 def find_nearest(
-    aims: tuple[Aim, ...],
+    aims: Aims,
     scope: Mapping[str, Variable],
     values: Mapping[str, Value],
     top_level: int,
@@ -71,10 +98,11 @@ def find_nearest(
 ) -> Counterfactual | None:
     """The nearest change that lands in a band at most `top_level`; `land` evaluates changed values. None where none is found."""
     candidates: dict[tuple[str, Value], tuple[int, int, int]] = {}
-    for aim in aims:
+    shared = _movable(aims.shared, values, None)
+    for aim in aims.aims:
         if aim.level > top_level:
             continue
-        for name in _movable(aim, values):
+        for name in sorted(_movable(aim.constraints, values, shared) or ()):
             target = _target(aim.by_fact[name], scope[name], values)
             if target is not None:
                 rank = (*_distance(values[name], target), aim.level)
@@ -87,17 +115,16 @@ def find_nearest(
     return None
 
 
-def _movable(aim: Aim, values: Mapping[str, Value]) -> list[str]:
-    """Facts that alone could satisfy every constraint that fails now."""
-    movable: frozenset[str] | None = None
-    for threshold, names in aim.constraints:
-        if not threshold.is_bound(values):
-            return []
-        if not threshold.holds(values):
+def _movable(constraints: tuple[Constraint, ...], values: Mapping[str, Value], movable: frozenset[str] | None) -> frozenset[str] | None:
+    """Facts among `movable` that alone could satisfy every constraint that fails now; None stands for any, where none fails."""
+    for left, compare, right, right_name, names in constraints:
+        if left not in values or (right_name is not None and right_name not in values):
+            return _NONE  # a feature may have no value
+        if not compare(values[left], right if right_name is None else values[right_name]):
             movable = names if movable is None else movable & names
             if not movable:
-                return []
-    return sorted(movable or ())
+                return _NONE
+    return movable
 
 
 def _target(thresholds: tuple[Threshold, ...], variable: Variable, values: Mapping[str, Value]) -> Value | None:

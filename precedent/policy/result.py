@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from precedent.policy.nearest import Counterfactual
 from precedent.policy.thresholds import Value
@@ -34,9 +34,8 @@ class Reason:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One rule that was asked: `held` is held, not or error, `read` what it read."""
+class Step(NamedTuple):
+    """One rule that was asked: `held` is held, not or error, `read` what it read. A tuple, since a decision makes one a rule."""
 
     rule: str
     held: str

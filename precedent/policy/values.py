@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from precedent.policy.model import Fact
 from precedent.policy.quantity import (
+    DECIMALS,
     SHARE_TYPES,
     QuantityRefused,
     money_decimals,
@@ -18,6 +19,7 @@ from precedent.policy.quantity import (
 
 STRING_LIMIT_CHARS = 256
 TEXT_LIMIT_CHARS = 10_000
+_TEXTS = frozenset({"enum", "string", "text"})
 
 
 def to_typed(fact: Fact, raw: object) -> int | bool | str:
@@ -30,14 +32,9 @@ def to_typed(fact: Fact, raw: object) -> int | bool | str:
         if isinstance(raw, bool):
             return raw
         raise QuantityRefused("WRONG_TYPE", "expected true or false")
-    if kind in {"enum", "string", "text"}:
+    if kind in _TEXTS:
         return _text(fact, raw)
-    if kind == "date" or kind == "instant":
-        if not isinstance(raw, str):
-            raise QuantityRefused("WRONG_TYPE", f"expected {'a date' if kind == 'date' else 'an instant'} as a string")
-        value = scale(parse_date(raw) if kind == "date" else parse_instant(raw), 0)
-    else:
-        value = scale_written(_number(raw, allow_text=kind != "int"), decimals_of(fact), is_share=kind in SHARE_TYPES)
+    value = _units(fact, kind, raw)
     if fact.minimum is not None and value < fact.minimum:
         raise QuantityRefused("OUT_OF_RANGE", f"must be at least {write_own(fact.minimum, kind, fact.currency)}")
     if fact.maximum is not None and value > fact.maximum:
@@ -45,18 +42,22 @@ def to_typed(fact: Fact, raw: object) -> int | bool | str:
     return value
 
 
+def _units(fact: Fact, kind: str, raw: object) -> int:
+    if kind == "date" or kind == "instant":
+        if not isinstance(raw, str):
+            raise QuantityRefused("WRONG_TYPE", f"expected {'a date' if kind == 'date' else 'an instant'} as a string")
+        return scale(parse_date(raw) if kind == "date" else parse_instant(raw), 0)
+    # bool is an int in Python: True would be 1
+    if type(raw) is int or isinstance(raw, Decimal) or (isinstance(raw, str) and kind != "int"):
+        return scale_written(raw, decimals_of(fact), is_share=kind in SHARE_TYPES)
+    raise QuantityRefused("WRONG_TYPE", "expected a number")
+
+
 def decimals_of(fact: Fact) -> int:
     """Digits after the point of the fact's grid."""
     if fact.type == "money":
         return money_decimals(fact.currency or "")
-    return {"ratio": 4, "score": 6}.get(fact.type, 0)
-
-
-def _number(raw: object, *, allow_text: bool) -> int | Decimal | str:
-    # bool is an int in Python: True would be 1
-    if type(raw) is int or isinstance(raw, Decimal) or (allow_text and isinstance(raw, str)):
-        return raw
-    raise QuantityRefused("WRONG_TYPE", "expected a number")
+    return DECIMALS.get(fact.type, 0)
 
 
 def _text(fact: Fact, raw: object) -> str:
