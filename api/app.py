@@ -17,7 +17,23 @@ from api.openapi import describe
 from api.pipeline import Pipeline
 from api.problems import Problem, answer_error, problem_response
 from api.replays import Replays
-from api.routes import changes, decisions, events, flags, health, jobs, ledger, metrics, outcomes, pages, policies, replays, reviews
+from api.routes import (
+    changes,
+    decisions,
+    events,
+    explanations,
+    flags,
+    health,
+    jobs,
+    ledger,
+    metrics,
+    outcomes,
+    pages,
+    policies,
+    replays,
+    reviews,
+    sessions,
+)
 from api.services import open_services
 from precedent import __version__
 from precedent.clock import Clock
@@ -27,7 +43,8 @@ from precedent.settings import Settings, load_settings
 # Routes are tried in this order: those that are asked most come first.
 ROUTERS = (
     decisions.hot_router, outcomes.hot_router, events.hot_router, health.router, decisions.router, outcomes.router, events.router,
-    reviews.router, policies.router, changes.router, flags.router, jobs.router, replays.router, ledger.router, metrics.router, pages.router,
+    reviews.router, policies.router, changes.router, flags.router, jobs.router, replays.router, ledger.router, metrics.router,
+    explanations.router, pages.router, sessions.router,
 )  # fmt: skip
 
 

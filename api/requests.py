@@ -18,9 +18,12 @@ from precedent.call import Call
 from precedent.clock import from_instant
 from precedent.errors import Fault, FieldInvalid, TokenUnknown
 from precedent.guard.access import Principal
+from precedent.guard.session import COOKIE, Session, open_session
 from precedent.ledger.canonical import parse_strict
 from precedent.ledger.idempotency import Claim, claim_of
 
+# What changes nothing: another site that makes a browser send its session there learns nothing and does nothing by it.
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 MAX_TEXT_CHARS = 256
 CORRELATION_ID = re.compile(r"[!-~]{1,128}")
@@ -31,16 +34,28 @@ LATEST_US = from_instant("9999-12-31T00:00:00Z")
 
 
 async def authenticate(request: Request, services: Services, scope: str, node: str | None = None) -> Principal:
-    """Whoever sent the bearer token, if it has `scope` (for `node`).
+    """Whoever sent the bearer token, if it has `scope` (for `node`). To read, a session of the pages will do.
 
     Raises: TokenUnknown, ScopeMissing, DatabaseUnavailable.
     """
     scheme, _, token = _header(request, b"authorization").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() == "bearer" and token:
+        principal = await services.access.authenticate(token.strip())
+    elif request.method in SAFE_METHODS and (session := session_of(request, services)) is not None:
+        principal = await services.access.authenticate_hash(session.token_hash)
+    else:
         raise TokenUnknown("no bearer token was sent")
-    principal = await services.access.authenticate(token.strip())
     principal.require(scope, node)
     return principal
+
+
+def session_of(request: Request, services: Services) -> Session | None:
+    """The session that the browser sent; None where it sent none.
+
+    Raises: TokenUnknown where it is not ours, or has ended.
+    """
+    sealed = request.cookies.get(COOKIE) if b"cookie" in request.scope["headers_by_name"] else None
+    return None if sealed is None else open_session(services.keyring.session_key, sealed, services.clock.now_us())
 
 
 def require_internal(request: Request, services: Services) -> None:

@@ -17,6 +17,7 @@ from precedent.db.embedded import database_url
 from precedent.db.reads import Reads
 from precedent.decide import Decider
 from precedent.errors import DatabaseUnavailable, SettingsInvalid
+from precedent.explanation import Explainer
 from precedent.guard.access import Access
 from precedent.ledger import store
 from precedent.ledger.anchor import FolderAnchor
@@ -56,6 +57,7 @@ class Services:
     proofs: Proofs
     decider: Decider
     recorder: Recorder
+    explainer: Explainer
 
 
 @asynccontextmanager
@@ -96,6 +98,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
                     entries=entries,
                     proofs=Proofs(reads, chain_id),
                     decider=Decider(authority, subjects, features, entries, writer, clock),
+                    explainer=Explainer(reads, entries, chain_id),
                     recorder=Recorder(authority, subjects, entries, writer, clock),
                 )
             finally:

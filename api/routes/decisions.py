@@ -87,11 +87,11 @@ async def get_decision(request: Request, decision_id: str) -> Response:
     entry = await services.recorder.find_decision(parse_uuid(decision_id, "/decision_id"))
     principal.require("read", entry.core["node"])
     whole = decision_whole(replayed(entry), services.settings.chain)
-    whole["personal"] = await _personal_facts(services, entry) if "personal:read" in principal.scopes else None
+    whole["personal"] = await personal_facts(services, entry) if "personal:read" in principal.scopes else None
     return json_response(whole)
 
 
-async def _personal_facts(services: Services, entry: StoredEntry) -> dict[str, Any] | None:
+async def personal_facts(services: Services, entry: StoredEntry) -> dict[str, Any] | None:
     """None where there are none, or their subject was erased."""
     if entry.core["subject_id"] is None:
         return None

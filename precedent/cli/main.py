@@ -14,6 +14,7 @@ COMMANDS = {
     "status": ("precedent.cli.status", "the addresses, and the state of each process"),
     "doctor": ("precedent.cli.doctor", "find what is wrong with this installation"),
     "policy": ("precedent.cli.policy", "lint, test, publish and activate policies"),
+    "explain": ("precedent.cli.explain", "why a decision came out as it did"),
     "flag": ("precedent.cli.flag", "what may be decided at all, and up to which level alone"),
     "token": ("precedent.cli.token", "who may call the API"),
     "psql": ("precedent.cli.psql", "a shell on the database"),

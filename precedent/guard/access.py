@@ -59,7 +59,7 @@ def create_token(url: str, name: str, scopes: Sequence[str], nodes: Sequence[str
         connection.execute(store.REVOKE_EXPIRED, (name,))
         try:
             connection.execute(
-                store.INSERT_ACCESS, (SystemClock().new_id(), name, _hash(token), list(scopes), list(nodes), expires_in_days)
+                store.INSERT_ACCESS, (SystemClock().new_id(), name, hash_of(token), list(scopes), list(nodes), expires_in_days)
             )
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(f"a token of the name '{name}' is in use: revoke it first, or take another name") from error
@@ -75,7 +75,7 @@ def revoke_token(url: str, name: str) -> int:
 def is_valid_token(url: str, token: str) -> bool:
     """Whether the database knows the token now."""
     with connect(url) as connection:
-        return connection.execute(store.ACCESS, (_hash(token),)).fetchone() is not None
+        return connection.execute(store.ACCESS, (hash_of(token),)).fetchone() is not None
 
 
 def principal_of(url: str, token: str) -> Principal:
@@ -84,7 +84,7 @@ def principal_of(url: str, token: str) -> Principal:
     Raises: TokenUnknown, DatabaseUnavailable.
     """
     with connect(url) as connection:
-        row = connection.execute(store.ACCESS, (_hash(token),)).fetchone()
+        row = connection.execute(store.ACCESS, (hash_of(token),)).fetchone()
     if row is None:
         raise TokenUnknown("the token is unknown, expired or revoked")
     return Principal(row[0], frozenset(row[1]), frozenset(row[2]))
@@ -100,7 +100,13 @@ class Access:
 
     async def authenticate(self, token: str) -> Principal:
         """Raises: TokenUnknown, DatabaseUnavailable."""
-        digest = _hash(token)
+        return await self.authenticate_hash(hash_of(token))
+
+    async def authenticate_hash(self, digest: bytes) -> Principal:
+        """Whoever holds the token of that hash: what a session carries in the token's place.
+
+        Raises: TokenUnknown, DatabaseUnavailable.
+        """
         known = self._known.get(digest)
         now_ns = self._monotonic_ns()
         if known is not None and now_ns < known[1]:
@@ -116,5 +122,6 @@ class Access:
         return principal
 
 
-def _hash(token: str) -> bytes:
+def hash_of(token: str) -> bytes:
+    """As which a token is stored."""
     return sha256(token.encode()).digest()

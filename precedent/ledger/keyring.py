@@ -41,6 +41,11 @@ class Keyring:
         """Of a request's raw body, to tell a repeat from a key used twice."""
         return self._keyed(b"body", body)
 
+    @property
+    def session_key(self) -> bytes:
+        """That signs the sessions of pages, the same in every process of one installation."""
+        return self._keyed(b"session", b"")
+
     def wrap(self, data_key: bytes) -> tuple[str, bytes]:
         """Name of the current epoch key, and the data key under it."""
         epoch = self.current_epoch

@@ -22,6 +22,11 @@ order by coalesce(due_at, 'infinity'), decision_id
 limit %(limit)s
 """
 
+REVIEW_OF = """
+select status, assigned_to, due_at, on_timeout, opened_at, closed_at, reviewer, answer, reason
+from precedent.reviews where chain_id = %s and decision_id = %s
+"""
+
 # The claim books the next attempt before this one is made: no transaction stays open while another company's server answers,
 # and if we crash before it is settled, the message is simply due again.
 CLAIM = """

@@ -115,3 +115,8 @@ def _right(threshold: Threshold, values: Mapping[str, Value], scope: Mapping[str
     if threshold.right_name is None:
         return write_value(scope[threshold.left], bound)
     return f"{short_name(threshold.right_name)} ({write_value(scope[threshold.right_name], bound)})"
+
+
+def absence(thresholds: Sequence[Threshold], values: Mapping[str, Value], scope: Mapping[str, Variable]) -> str:
+    """Why a guard did not hold: `requested_discount_pct 8 % is at most base_margin_pct (31 %)`; empty where no threshold says it."""
+    return " and ".join(state(one.negated(), values, scope) for one in thresholds if one.is_bound(values) and not one.holds(values))

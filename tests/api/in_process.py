@@ -41,6 +41,12 @@ class Api:
         """The header of a new token, with a name of its own."""
         return {"authorization": f"Bearer {create_token(self.database_url, f'somebody-{uuid4()}', scopes, nodes)}"}
 
+    def browser(self) -> TestClient:
+        """Another client of the same running application: no token, cookies of its own, redirects seen and not followed."""
+        browser = TestClient(self.client.app, follow_redirects=False)
+        browser.portal = self.client.portal
+        return browser
+
     def decide(self, node: str = "finance", headers: dict[str, str] | None = None, **others: Any) -> dict[str, Any]:
         """The usual deal with some facts changed, decided; of another node, just those facts. `others` are members beside them."""
         facts = (DEAL if node == "finance" else {}) | others.pop("facts", {})

@@ -30,6 +30,7 @@ OPERATIONS: list[tuple[str, str, object]] = [
     ("post", "/decisions/{node}/batch", {"decisions": [DEAL, {}]}),
     ("get", "/decisions", None),
     ("get", "/decisions/{decision_id}", None),
+    ("get", "/decisions/{decision_id}/explanation", None),
     ("post", "/outcomes/{decision_id}", {"metrics": WON}),
     ("post", "/outcomes/{decision_id}", {"metrics": {}}),
     ("post", "/outcomes", {"outcomes": [{"decision_id": "7", "metrics": WON}]}),

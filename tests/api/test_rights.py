@@ -48,6 +48,7 @@ ROUTES: list[tuple[str, str, object, str]] = [
     ("GET", "/ledger/checkpoint", None, "read"),
     ("GET", "/ledger/tile/0/000.p/1", None, "read"),
     ("GET", f"/decisions/{uuid4()}/proof", None, "read"),
+    ("GET", f"/decisions/{uuid4()}/explanation", None, "read"),
 ]
 NEED_NO_TOKEN = {"/health", "/ready", "/metrics", "/", "/problems", "/problems/{code}"}
 NEED_THE_INTERNAL_TOKEN = {"/jobs/{job}/run", "/jobs/runs/{run_id}"}
@@ -71,8 +72,8 @@ def template_of(path: str) -> str:
     """The path as the application names it."""
     parts = path.strip("/").split("/")
     match parts:
-        case ["decisions", _, "proof"]:
-            return "/decisions/{decision_id}/proof"
+        case ["decisions", _, ("proof" | "explanation") as what]:
+            return f"/decisions/{{decision_id}}/{what}"
         case ["ledger", "tile", *_]:
             return "/ledger/tile/{tile}"
         case ["decisions", "finance", *rest]:
