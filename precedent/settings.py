@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         None, description="key of look-ups by pseudonym, 64 hex digits; with epoch_keys, in place of the files among the keys"
     )
     epoch_keys: SecretStr | None = Field(
-        None, description="keys that wrap subjects' keys, the newest month current: epoch-2026-11=<64 hex digits> epoch-2026-12=…"
+        None, description="keys that wrap subjects' keys, the newest month current: epoch-2026-11=<64 hex digits> …; or python:module:name"
     )
     signer_key: SecretStr | None = Field(
         None, description="Ed25519 key that signs checkpoints, 64 hex digits; empty: signer.key among the keys"

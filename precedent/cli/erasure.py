@@ -59,7 +59,9 @@ def erase(
         wanted = Wanted(chain_id, plan.subject_id, reason, PRINCIPAL, to_instant(clock.now_us()))
         done = erase_subject(url, chain_id, wanted, memory, clock)
         typer.echo(f"erased by entry {done.place.seq}: {done.section_count} personal sections of {done.subject_id}")
-    typer.echo("backups made before go dark when the epoch of their keys ends: `precedent ledger rotate-epoch`, each month")
+    typer.echo(
+        "backups made before go dark when the epoch of their keys ends: `precedent ledger rotate-epoch`, each month or now by --again"
+    )
 
 
 def hold(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 from precedent.errors import LedgerBroken, SettingsInvalid
 from precedent.ledger.key_files import KEY_BYTES, create_key, fsync_folder, parse_key, read_key
 
+PLUGIN = "python:"
 # By month, so that they sort by age; a second one of the same month has a number.
 EPOCH_NAME = re.compile(r"epoch-\d{4}-\d{2}(-\d{2})?")
 
@@ -122,11 +124,14 @@ class FolderKeys(HeldKeys):
         return self._folder / f"{epoch}.key"
 
 
-def parse_keys(text: str) -> HeldKeys:
-    """Keys of a text like `epoch-2026-11=<64 hex digits> epoch-2026-12=…`.
+def parse_keys(text: str) -> EpochKeys:
+    """Keys of a text like `epoch-2026-11=<64 hex digits> epoch-2026-12=…`, or what `python:module:name` names, called without
+    arguments: it keeps them elsewhere.
 
     Raises: SettingsInvalid.
     """
+    if text.startswith(PLUGIN):
+        return _plugin(text)
     keys = {}
     for word in text.split():
         name, _, digits = word.partition("=")
@@ -137,3 +142,12 @@ def parse_keys(text: str) -> HeldKeys:
         if not EPOCH_NAME.fullmatch(name):
             raise SettingsInvalid(f"couldn't use PRECEDENT_EPOCH_KEYS: '{name}' is no name like epoch-2026-11")
     return HeldKeys(keys)
+
+
+def _plugin(place: str) -> EpochKeys:
+    module, _, name = place.removeprefix(PLUGIN).partition(":")
+    try:
+        made: EpochKeys = getattr(import_module(module), name)()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise SettingsInvalid(f"couldn't use PRECEDENT_EPOCH_KEYS: {place}: {error}") from error
+    return made

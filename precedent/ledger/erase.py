@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 
 from precedent.clock import Clock, to_instant
-from precedent.db.engine import ERASER, connect
+from precedent.db.engine import API, ERASER, connect
 from precedent.errors import DatabaseUnavailable, ErasureBarred, HeadMoved, SubjectNotFound
 from precedent.ledger import erase_store
 from precedent.ledger.entry import MAX_TRIES, Appended, Kind, Section, draft_entry
@@ -88,8 +88,12 @@ def apply_missed(url: str, chain_id: UUID, memory: ErasureMemory, clock: Clock) 
     wanted = {one.subject_id: one for one in memory.read(chain_id)}
     if not wanted:
         return []
-    with _connect(url) as connection:
+    # Who serves looks; only where somebody is found, as who may erase.
+    with connect(url, API, autocommit=True) as connection:
         living = erase_store.living_subjects(connection, chain_id, list(wanted))
+    if not living:
+        return []
+    with _connect(url) as connection:
         return [apply_erasure(connection, chain_id, wanted[subject_id], clock) for subject_id in living]
 
 

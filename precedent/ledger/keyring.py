@@ -86,9 +86,15 @@ def open_keyring(settings: Settings, month: str = "", *, create: bool = False) -
     if root is None or epochs is None:
         raise SettingsInvalid("PRECEDENT_ROOT_KEY and PRECEDENT_EPOCH_KEYS belong together: set both or neither")
     try:
-        return Keyring(parse_key(root.get_secret_value()), parse_keys(epochs.get_secret_value()))
+        root_key = parse_key(root.get_secret_value())
     except ValueError as error:
         raise SettingsInvalid(f"couldn't use PRECEDENT_ROOT_KEY: {error}") from error
+    keys = parse_keys(epochs.get_secret_value())
+    if create and not keys.names():
+        keys.create(f"epoch-{month}")
+    if not keys.names():
+        raise SettingsInvalid("couldn't find a key in PRECEDENT_EPOCH_KEYS")
+    return Keyring(root_key, keys)
 
 
 def seal(data_key: bytes, entry_id: UUID, plain: bytes, nonce: bytes) -> bytes:

@@ -190,6 +190,50 @@ def test_keys_of_the_environment_are_rotated_by_whoever_sets_it(database_url: st
     assert unwrapped(database_url, open_keyring(settings)) == keys
 
 
+class ElsewhereKeys:
+    """Keys that never leave their home, as those of a key management service: a file of names here, whose bytes only it derives."""
+
+    ROOT: Path
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.ROOT.iterdir())
+
+    def refresh(self) -> None:
+        pass
+
+    def create(self, epoch: str) -> None:
+        (self.ROOT / epoch).write_bytes(os.urandom(32))
+
+    def destroy(self, epoch: str) -> None:
+        (self.ROOT / epoch).unlink()
+
+    def wrap(self, epoch: str, data_key: bytes) -> bytes:
+        return self._held(epoch).wrap(epoch, data_key)
+
+    def unwrap(self, epoch: str, wrapped: bytes) -> bytes:
+        return self._held(epoch).unwrap(epoch, wrapped)
+
+    def _held(self, epoch: str) -> HeldKeys:
+        path = self.ROOT / epoch
+        return HeldKeys({epoch: path.read_bytes()} if path.exists() else {})
+
+
+def test_a_class_of_the_operators_keeps_and_rotates_keys_elsewhere(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    monkeypatch.setattr(ElsewhereKeys, "ROOT", home, raising=False)
+    settings = load_settings(home=tmp_path, root_key="00" * 32, epoch_keys=f"python:{__name__}:ElsewhereKeys")
+    with pytest.raises(SettingsInvalid, match="couldn't find a key"):
+        open_keyring(settings)
+    elsewhere = open_keyring(settings, "2026-11", create=True)
+    keys = people(database_url, elsewhere, 3)
+    assert rotate_epoch(database_url, elsewhere.epochs, "test", DECEMBER).destroyed == ("epoch-2026-11",)
+    assert unwrapped(database_url, open_keyring(settings)) == keys
+    assert elsewhere.epochs.names() == ["epoch-2026-12"]
+
+
 @pytest.mark.parametrize(
     ("root_key", "epoch_keys", "words"),
     [
@@ -197,6 +241,9 @@ def test_keys_of_the_environment_are_rotated_by_whoever_sets_it(database_url: st
         ("00", "epoch-2026-12=" + "00" * 32, "PRECEDENT_ROOT_KEY: 1 bytes"),
         ("00" * 32, "epoch-2026-12=zz", "epoch-2026-12: not hexadecimal"),
         ("00" * 32, "december=" + "00" * 32, "no name like"),
+        ("00" * 32, " ", "couldn't find a key"),
+        ("00" * 32, "python:nowhere:Keys", "No module named"),
+        ("00" * 32, "python:precedent.ledger.epoch_keys:NoKeys", "has no attribute"),
     ],
 )
 def test_keys_of_the_environment_are_checked(tmp_path: Path, root_key: str, epoch_keys: str | None, words: str) -> None:
