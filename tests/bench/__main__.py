@@ -25,6 +25,7 @@ from tests.bench.appends import AppendRow, measure_appends
 from tests.bench.clients import client_name
 from tests.bench.endpoint import EndpointRow, measure_endpoints
 from tests.bench.machine import describe_machine, is_quiet
+from tests.bench.policies import decision_us, load_ms
 from tests.bench.report import Findings, render
 from tests.bench.singles import Verified, evaluation_us, import_rate, verify_rate
 from tests.bench.stack import fresh_database, running_api, running_noop
@@ -79,6 +80,7 @@ def measure(home: Path, plan: Plan) -> Findings:
         print(f"{perf_counter() - began:5.0f} s  {words}", file=sys.stderr, flush=True)
 
     approve_us, escalate_us = evaluation_us("approve"), evaluation_us("escalate")
+    twenty_rules_us, fifty_rules_ms = max(decision_us("approve"), decision_us("escalate")), load_ms()
     tell("analysis")
     analysed_seconds = analysis_seconds()
     server = start_embedded(home)
@@ -101,6 +103,8 @@ def measure(home: Path, plan: Plan) -> Findings:
         api_mb,
         approve_us,
         escalate_us,
+        twenty_rules_us,
+        fifty_rules_ms,
         import_per_second,
         analysed_seconds,
     )

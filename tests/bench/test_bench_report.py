@@ -11,6 +11,7 @@ import pytest
 from tests.bench.appends import ROW_LOCK, AppendRow
 from tests.bench.endpoint import NOOP, PLAIN, WITH_CUSTOMER, EndpointRow
 from tests.bench.machine import describe_machine, is_quiet
+from tests.bench.policies import decision_us, load_ms
 from tests.bench.records import DECISIONS, EVENTS
 from tests.bench.report import BUSY, Findings, Goal, goals_of, render
 from tests.bench.singles import Verified, evaluation_us
@@ -33,6 +34,8 @@ FINDINGS = Findings(
     api_mb=120.0,
     approve_us=15.0,
     escalate_us=20.0,
+    twenty_rules_us=70.0,
+    fifty_rules_ms=51.0,
     import_per_second=200.0,
     analysis_seconds=2.5,
 )
@@ -54,12 +57,14 @@ def test_each_number_wanted_stands_beside_what_was_found() -> None:
     assert rows_of(text, "appends of events, of")[0][1:] == ["≥ 12 ×", "11 ×", "**no**"]
     assert rows_of(text, "import of 13,087")[0][1:] == ["≤ 90 s", "65.4 s", "yes"]
     assert rows_of(text, "analysis of a policy of 60 rules")[0][1:] == ["≤ 10 s", "2.5 s", "yes"]
-    assert "**2 of 9 numbers wanted were not reached.**" in text
+    assert rows_of(text, "20 rules over 30 facts")[0][1:] == ["≤ 80 µs", "70 µs", "yes"]
+    assert rows_of(text, "load and type-check")[0][1:] == ["≤ 50 ms", "51 ms", "**no**"]
+    assert "**3 of 11 numbers wanted were not reached.**" in text
 
 
 def test_a_run_that_reached_all_says_so() -> None:
     faster = [replace(row, per_second=20_000.0, of_row_lock=20.0) for row in FINDINGS.appends]
-    assert "Every number wanted was reached." in render(replace(FINDINGS, appends=faster))
+    assert "Every number wanted was reached." in render(replace(FINDINGS, appends=faster, fifty_rules_ms=50.0))
 
 
 def test_each_side_of_a_goal_is_judged_at_its_edge() -> None:
@@ -109,3 +114,9 @@ def test_the_machine_is_told_without_names_and_paths(database_url: str, tmp_path
 @pytest.mark.parametrize("verdict", ["approve", "escalate"])
 def test_the_evaluation_that_is_timed_gives_the_verdict_it_names(verdict: str) -> None:
     assert evaluation_us(verdict, rounds=1, loops=1) > 0
+
+
+@pytest.mark.parametrize("verdict", ["approve", "escalate"])
+def test_the_decision_that_is_timed_asks_every_rule_and_gives_the_verdict_it_names(verdict: str) -> None:
+    assert decision_us(verdict, rounds=1, loops=1) > 0
+    assert load_ms(rounds=1) > 0
