@@ -218,7 +218,8 @@ class _Contract:
             at = (*path, "memory", "features", feature)
             entity = feature.partition(".")[0]
             if entity not in entities:
-                self.note(at, "UNKNOWN_NAME", f"no fact finds the entity '{entity}'", nearest(entity, entities))
+                declare = f"declare the fact whose value finds it: {{type: string, entity: {entity}}}"
+                self.note(at, "UNKNOWN_NAME", f"no fact finds the entity '{entity}'", nearest(entity, entities) or declare)
             if RESERVED_NAMES & set(feature.split(".")):
                 self.note(at, "BAD_NAME", f"'{feature}' holds a word of the expression language")
             if isinstance(missing, int) and not -LARGEST <= missing <= LARGEST:

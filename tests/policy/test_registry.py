@@ -10,6 +10,7 @@ from precedent.ledger.verify import verify_database
 from precedent.policy.change import activate, withdraw
 from precedent.policy.registry import check_folder, publish, publish_folder, validate
 from precedent.settings import Settings, project_root
+from tests.policy.test_document import BAD
 
 FINANCE = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text()
 REF = "finance-constitution@1.0.0"
@@ -44,6 +45,14 @@ def test_a_document_with_problems_is_not_stored(database_url: str, settings: Set
         assert all(problem.line >= 1 and problem.column >= 1 for problem in caught.value.problems)
     assert size_of(database_url) == 0
     assert validate(FINANCE, "f").ref == REF
+
+
+def test_nothing_of_any_bad_document_is_stored(database_url: str, settings: Settings) -> None:
+    for text, code, *_ in BAD.values():
+        with pytest.raises(PolicyInvalid) as caught:
+            publish(database_url, settings, text, "f", "somebody")
+        assert code in {problem.code for problem in caught.value.problems}
+    assert size_of(database_url) == 0
 
 
 def test_activation_supersedes_and_withdrawal_is_for_good(database_url: str, settings: Settings) -> None:

@@ -1,0 +1,29 @@
+"""The fuzzer that is guided by coverage; it goes on until something is found, or as long as it is told.
+
+`python -m tests.policy.fuzz loader FOLDER -max_total_time=600`, or `facts`. FOLDER is filled with inputs to begin with and keeps
+those that reach something new; what follows are libFuzzer's own options. An input that crashes, or takes a second, is written
+to a file and ends it with an exit code other than 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["precedent.policy", "precedent.ledger.canonical"]):
+    from tests.policy.fuzzing import TARGETS, seeds
+
+
+def main(what: str, folder: str, options: list[str]) -> None:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for seed in seeds(what):
+        (Path(folder) / hashlib.sha256(seed).hexdigest()).write_bytes(seed)
+    atheris.Setup([sys.argv[0], folder, "-timeout=1", "-max_len=16384", *options], TARGETS[what])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
