@@ -21,10 +21,11 @@ def _roles(words: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Who reads a table or view, all columns of it, and which columns a role may set. Nobody has any other right on it."""
+    """Who reads a table or view, all columns of it, which columns a role may set, and who adds rows. Nobody has any other right on it."""
 
     read: frozenset[str]
     update: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    insert: frozenset[str] = frozenset()
 
 
 def _read_by(words: str) -> Rights:
@@ -53,7 +54,7 @@ RELATIONS: dict[str, Rights] = {
     "precedent.node_flags": _read_by(_DERIVED),
     "precedent.policy_variants_stats": _read_by(_DERIVED),
     "precedent.control_epoch": _read_by("api"),
-    "precedent.erasures": _read_by("api eraser"),
+    "precedent.erasures": _read_by("api pipeline eraser"),
     "precedent.legal_holds": _read_by("api eraser"),
     "precedent.retention_rules": _read_by("api eraser"),
     "precedent.key_epochs": _read_by("api"),
@@ -65,6 +66,15 @@ RELATIONS: dict[str, Rights] = {
         {API: frozenset({"attempts", "next_attempt_at", "delivered_at", "dead_at", "last_error"})},
     ),
 }
+
+# Memory is derived by the pipeline and only added to.
+RELATIONS |= {
+    f"precedent.{name}": Rights(_roles(_DERIVED), insert=_roles("pipeline"))
+    for name in ("knowledge_snapshots", *(f"{kind}_embeddings_{size}" for kind in ("decision", "snapshot") for size in (384, 1536)))
+}
+RELATIONS["precedent.embedding_models"] = Rights(
+    _roles(_DERIVED), {PIPELINE: frozenset({"status", "served_from"})}, insert=_roles("pipeline")
+)
 
 # Functions by name; whatever is called by one that runs as the owner needs no line.
 FUNCTIONS: dict[str, frozenset[str]] = {

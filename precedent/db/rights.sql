@@ -102,6 +102,13 @@ grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.ev
     precedent.policy_versions, precedent.policy_proposals, precedent.change_control, precedent.node_flags, precedent.policy_variants_stats,
     precedent.outbox to precedent_pipeline;
 grant select (chain_id, seq, is_personal, section_ids, salts, stored) on ledger.section to precedent_pipeline;
+-- Memory: rows are added, never changed. Whose data was erased is known here, so that nothing of theirs is derived again.
+grant select on precedent.erasures to precedent_pipeline;
+grant select, insert on precedent.embedding_models, precedent.knowledge_snapshots, precedent.decision_embeddings_384,
+    precedent.decision_embeddings_1536, precedent.snapshot_embeddings_384, precedent.snapshot_embeddings_1536 to precedent_pipeline;
+grant update (status, served_from) on precedent.embedding_models to precedent_pipeline;
+grant select on precedent.embedding_models, precedent.knowledge_snapshots, precedent.decision_embeddings_384,
+    precedent.decision_embeddings_1536, precedent.snapshot_embeddings_384, precedent.snapshot_embeddings_1536 to precedent_analyst;
 
 grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.events, precedent.decisions, precedent.outcomes, precedent.reviews,
     precedent.policy_versions, precedent.policy_proposals, precedent.change_control, precedent.node_flags, precedent.policy_variants_stats

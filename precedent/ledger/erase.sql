@@ -48,6 +48,26 @@ from ledger.append(p_chain, array[p_entry], array[p_kind], array[null::bigint], 
                    array[1], array[1::smallint], array[p_salt], array[p_core], '{}', '{}', '{}', '{}', '{}') a
 $$;
 
+-- What memory keeps of a subject: vectors of its decisions, and snapshots that name one of them, which are then made anew without it.
+create or replace function precedent.forget_subject(p_chain uuid, p_subject uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from precedent.decision_embeddings_384 e where e.chain_id = p_chain and e.subject_id = p_subject;
+    delete from precedent.decision_embeddings_1536 e where e.chain_id = p_chain and e.subject_id = p_subject;
+    with gone as (
+        delete from precedent.knowledge_snapshots s
+        where s.chain_id = p_chain
+          and s.cites && array(select d.id from precedent.decisions d where d.chain_id = p_chain and d.subject_id = p_subject)
+        returning s.id
+    ), small as (
+        delete from precedent.snapshot_embeddings_384 v using gone where v.chain_id = p_chain and v.snapshot_id = gone.id
+    )
+    delete from precedent.snapshot_embeddings_1536 v using gone where v.chain_id = p_chain and v.snapshot_id = gone.id;
+end
+$$;
+
 create or replace function ledger.erase(
     p_chain uuid, p_entry uuid, p_salt bytea, p_core bytea
 ) returns table (seq bigint, envelope bytea, leaf bytea)
@@ -95,6 +115,7 @@ begin
         where s.chain_id = p_chain and s.seq = (l.pair ->> 0)::bigint and s.is_personal;
         delete from ledger.subject_key k where k.chain_id = p_chain and k.subject_id = v_subject;
         delete from precedent.subjects s where s.chain_id = p_chain and s.subject_id = v_subject;
+        perform precedent.forget_subject(p_chain, v_subject);
         -- The fingerprint is a hash of the whole body under a key that lives on. The claim stays: a late repeat of the request must not
         -- bring the person back.
         update precedent.idempotency i set fingerprint = '' where i.chain_id = p_chain and i.claim = any (v_claims);

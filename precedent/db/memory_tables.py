@@ -1,0 +1,104 @@
+"""Tables of memory: models of embeddings, vectors of decisions, snapshots of days. Derived, not projections; part of `tables.py`.
+
+The pipeline adds rows and changes none, so whoever read one can read it again. An erasure takes away what names the subject.
+One table per dimension, for a column of vectors has an index only where its dimension is fixed; rows are keyed by the model.
+"""
+
+from __future__ import annotations
+
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.schema import CheckConstraint
+
+from precedent.db.columns import INSTANT, JSON, chain_column, metadata
+
+DIMENSIONS = (384, 1536)
+
+embedding_models = Table(
+    "embedding_models",
+    metadata,
+    chain_column(primary_key=True),
+    Column("model_id", Text, primary_key=True),
+    Column("dimension", Integer, nullable=False),
+    Column("parameters", JSON, nullable=False, comment="what the encoder is made again from"),
+    Column("status", Text, nullable=False, comment="filling, serving or retired"),
+    Column("registered_at", INSTANT, nullable=False),
+    Column("served_from", INSTANT),
+    CheckConstraint("dimension in (384, 1536)", name="dimension"),
+    CheckConstraint("status in ('filling', 'serving', 'retired')", name="status"),
+    Index("embedding_models_serving_key", "chain_id", unique=True, postgresql_where=text("status = 'serving'")),
+    schema="precedent",
+)
+
+
+def _decision_embeddings(dimension: int) -> Table:
+    return Table(
+        f"decision_embeddings_{dimension}",
+        metadata,
+        chain_column(primary_key=True),
+        Column("model_id", Text, primary_key=True),
+        Column("decision_id", UUID, primary_key=True),
+        Column("scope", Text, nullable=False, comment="node/action"),
+        Column("seq", BigInteger, nullable=False, comment="of the decision"),
+        Column("subject_id", UUID, comment="an erasure of the subject deletes the row"),
+        Column("verdict", Text, nullable=False, comment="the person's answer where a person decided, else that of the decision"),
+        Column("by_person", Boolean, nullable=False),
+        Column("qualified_at", INSTANT, nullable=False, comment="when we knew the first outcome, or the person's answer"),
+        Column("input_digest", LargeBinary, nullable=False, comment="SHA256 of what was encoded"),
+        Column("context_vec", Vector(dimension), nullable=False),
+        Index(None, "chain_id", "model_id", "scope", "qualified_at"),
+        Index(None, "chain_id", "subject_id", postgresql_where=text("subject_id is not null")),
+        Index(
+            f"decision_embeddings_{dimension}_hnsw_idx",
+            "context_vec",
+            postgresql_using="hnsw",
+            postgresql_ops={"context_vec": "vector_cosine_ops"},
+        ),
+        schema="precedent",
+        comment="a row enters when its decision has an outcome or was decided by a person, and never changes",
+    )
+
+
+decision_embeddings = {dimension: _decision_embeddings(dimension) for dimension in DIMENSIONS}
+
+knowledge_snapshots = Table(
+    "knowledge_snapshots",
+    metadata,
+    chain_column(primary_key=True),
+    Column("id", UUID, primary_key=True),
+    Column("scope", Text, nullable=False, comment="node-daily"),
+    Column("node", Text, nullable=False),
+    Column("period_start", INSTANT, nullable=False),
+    Column("period_end", INSTANT, nullable=False, comment="exclusive"),
+    Column("facts", JSON, nullable=False, comment="the structure: numbers, and the name of the SQL that made them"),
+    Column("summary", Text, nullable=False, comment="words, which hold no number that the structure lacks"),
+    Column("written_by", Text, nullable=False, comment="template@1, or the model that put it into words"),
+    Column("cites", ARRAY(UUID), nullable=False, comment="decisions named in it; an erasure of one's subject deletes the row"),
+    Column("summary_vec", Vector(384), nullable=False, comment="the structure as a point, by typed-384@1"),
+    Column("ledger_size", BigInteger, nullable=False, comment="entries of the chain that it was made from"),
+    Column("facts_digest", LargeBinary, nullable=False, comment="SHA256 of the canonical structure"),
+    Column("known_at", INSTANT, nullable=False, comment="when it was made: nothing decided before may read it"),
+    Column("supersedes", UUID, comment="the snapshot of the same day that this one corrects"),
+    UniqueConstraint("chain_id", "supersedes"),
+    Index("knowledge_snapshots_first_key", "chain_id", "scope", "period_start", unique=True, postgresql_where=text("supersedes is null")),
+    Index(None, "chain_id", "scope", "known_at"),
+    Index(None, "cites", postgresql_using="gin"),
+    schema="precedent",
+)
+
+
+def _snapshot_embeddings(dimension: int) -> Table:
+    return Table(
+        f"snapshot_embeddings_{dimension}",
+        metadata,
+        chain_column(primary_key=True),
+        Column("model_id", Text, primary_key=True),
+        Column("snapshot_id", UUID, primary_key=True),
+        Column("input_digest", LargeBinary, nullable=False, comment="SHA256 of the redacted words"),
+        Column("summary_vec", Vector(dimension), nullable=False),
+        schema="precedent",
+    )
+
+
+snapshot_embeddings = {dimension: _snapshot_embeddings(dimension) for dimension in DIMENSIONS}
