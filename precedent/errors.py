@@ -30,6 +30,7 @@ PrecedentError
 │   ├── QueueFull              the bounded append queue is full
 │   ├── ProofPending           recorded, but no signed checkpoint covers it yet
 │   └── PipelineUnavailable    Dagster does not answer
+├── EmbeddingRefused           a vector of a wrong dimension, or one that is no point: NaN, infinite, all zero
 ├── SolverMissing              analysis needs the extra `analyse`
 └── LedgerBroken               what is stored contradicts itself; never continue
 """
@@ -218,6 +219,10 @@ class ProofPending(Unavailable):
 
 class PipelineUnavailable(Unavailable):
     code = "PIPELINE_UNAVAILABLE"
+
+
+class EmbeddingRefused(PrecedentError):
+    code = "EMBEDDING_REFUSED"
 
 
 class LedgerBroken(PrecedentError):

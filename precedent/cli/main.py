@@ -23,6 +23,7 @@ COMMANDS = {
     "import": ("precedent.cli.supply", "load a real log by a mapping"),
     "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),
     "backfill": ("precedent.cli.backfill", "have the pipeline compute a range of days"),
+    "embed": ("precedent.cli.embed", "place decided cases for the search for precedents"),
     "variants": ("precedent.cli.variants", "how each live variant does"),
     "outbox": ("precedent.cli.outbox", "messages that decisions left for people"),
 }

@@ -1,18 +1,19 @@
 """Facts as points: decisions on similar facts lie near each other, by cosine distance.
 
 A deterministic encoder of typed, non-personal facts: no model file, no server, the same vector in every process and for ever
-under one model id. Nothing stores its vectors yet; it stands here so that what will be stored is settled and tested first.
+under one model id. Weights make a model of their own, for their digest is part of its id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from math import copysign, cos, floor, log2, pi, sin, sqrt
 from typing import TypeAlias
 
 from precedent.errors import SettingsInvalid
+from precedent.ledger.canonical import canonical_bytes
 
 Fact: TypeAlias = int | bool | str
 
@@ -30,6 +31,7 @@ _CELLS = DIMENSION // _STRIDE
 _WORD_PLACES = 4
 # What is kept of hashes is bounded, since values come from callers.
 _KEPT = 16_384
+MAX_WEIGHT = 1000
 
 
 class TypedEncoder:
@@ -37,14 +39,22 @@ class TypedEncoder:
 
     dimension = DIMENSION
 
-    def __init__(self, model_id: str = TYPED_V1) -> None:
-        """Raises: SettingsInvalid for a model that this release can't reproduce: vectors of different models never mix."""
-        if model_id != TYPED_V1:
-            raise SettingsInvalid(f"no encoder is named '{model_id}'; there is {TYPED_V1}")
+    def __init__(self, model_id: str = TYPED_V1, weights: Mapping[str, int] | None = None) -> None:
+        """`weights` are percent by name of fact, 0 to 1000; a fact that is not named has 100.
+
+        Raises: SettingsInvalid for a model that this release can't reproduce: vectors of different models never mix.
+        """
+        self.weights = dict(weights or {})
+        if any(isinstance(weight, bool) or not (0 <= weight <= MAX_WEIGHT) for weight in self.weights.values()):
+            raise SettingsInvalid(f"couldn't read the weights: each is a whole percentage from 0 to {MAX_WEIGHT}")
+        known = weighted_model_id(self.weights)
+        if model_id != known:
+            raise SettingsInvalid(f"no encoder is named '{model_id}'; there is {known}")
         self.model_id = model_id
+        self._factors = {name: weight / 100 for name, weight in self.weights.items()}
 
     def encode(self, facts: Mapping[str, Fact]) -> list[float]:
-        """384 numbers of length 1 together; of no facts, all zero. The order of facts doesn't matter, each weighs the same.
+        """384 numbers of length 1 together; of no facts, all zero. The order of facts doesn't matter, each weighs as the model says.
 
         Numbers are compared by their sign and logarithm, everything else by equality. Among many facts some share places, which
         blurs small differences: where one amount is twice as far as another in doublings, it came out nearer in 0.3 % of cases
@@ -54,17 +64,28 @@ class TypedEncoder:
         vector = [0.0] * DIMENSION
         for name in sorted(facts):
             value = facts[name]
+            factor = self._factors.get(name, 1.0)
             if isinstance(value, bool):
-                _add_word(vector, f"{name}={str(value).lower()}")
+                _add_word(vector, f"{name}={str(value).lower()}", factor)
             elif isinstance(value, int):
-                _add_number(vector, name, value)
+                _add_number(vector, name, value, factor)
             else:
-                _add_word(vector, f"{name}='{value}'")
+                _add_word(vector, f"{name}='{value}'", factor)
         length = sqrt(sum(part * part for part in vector))
         return [part / length for part in vector] if length else vector
 
 
-def _add_number(vector: list[float], name: str, value: int) -> None:
+def weighted_model_id(weights: Mapping[str, int]) -> str:
+    """`typed-384@1`, and with weights a digest of them: other weights, another model."""
+    return f"{TYPED_V1}+{sha256(canonical_bytes(dict(weights))).hexdigest()[:12]}" if weights else TYPED_V1
+
+
+def encodable(inputs: Mapping[str, object]) -> dict[str, Fact]:
+    """What the encoder takes of a decision's facts: absent ones and lists say nothing of their own."""
+    return {name: value for name, value in inputs.items() if isinstance(value, (int, str))}
+
+
+def _add_number(vector: list[float], name: str, value: int, factor: float) -> None:
     """Between the two borders of its cell a number turns from one place to the next by a quarter circle.
 
     So its own length is 1 wherever it lies, and the distance between two numbers grows with the difference of their
@@ -77,13 +98,13 @@ def _add_number(vector: list[float], name: str, value: int) -> None:
         turn = (at / width - cell) * pi / 2
         first = seed >> (8 * number)
         for place, part in ((cell, cos(turn)), (cell + 1, sin(turn))):
-            sign = _WEIGHT if seed >> (place * 7 + number) % 64 & 1 else -_WEIGHT
+            sign = factor * (_WEIGHT if seed >> (place * 7 + number) % 64 & 1 else -_WEIGHT)
             vector[(first + place) % _CELLS * _STRIDE + number] += sign * part
 
 
-def _add_word(vector: list[float], word: str) -> None:
+def _add_word(vector: list[float], word: str, factor: float) -> None:
     for place, part in _places_of(word):
-        vector[place] += part
+        vector[place] += factor * part
 
 
 @lru_cache(maxsize=_KEPT)

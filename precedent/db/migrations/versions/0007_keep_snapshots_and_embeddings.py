@@ -92,9 +92,7 @@ def _create_vectors(dimension: int) -> None:
         sa.Column("scope", sa.Text(), nullable=False, comment="node/action"),
         sa.Column("seq", sa.BigInteger(), nullable=False, comment="of the decision"),
         sa.Column("subject_id", sa.UUID(), nullable=True, comment="an erasure of the subject deletes the row"),
-        sa.Column(
-            "verdict", sa.Text(), nullable=False, comment="the person's answer where a person decided, else that of the decision"
-        ),
+        sa.Column("verdict", sa.Text(), nullable=False, comment="the person's answer where a person decided, else that of the decision"),
         sa.Column("by_person", sa.Boolean(), nullable=False),
         sa.Column("qualified_at", INSTANT, nullable=False, comment="when we knew the first outcome, or the person's answer"),
         sa.Column("input_digest", sa.LargeBinary(), nullable=False, comment="SHA256 of what was encoded"),
