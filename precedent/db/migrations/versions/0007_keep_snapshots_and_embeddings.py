@@ -23,7 +23,8 @@ def upgrade() -> None:
     _create_models()
     _create_snapshots()
     for dimension in DIMENSIONS:
-        _create_vectors(dimension)
+        _create_decision_vectors(dimension)
+        _create_snapshot_vectors(dimension)
 
 
 def _create_models() -> None:
@@ -82,8 +83,8 @@ def _create_snapshots() -> None:
     op.create_index(op.f("knowledge_snapshots_cites_idx"), table, ["cites"], schema="precedent", postgresql_using="gin")
 
 
-def _create_vectors(dimension: int) -> None:
-    decisions, snapshots = f"decision_embeddings_{dimension}", f"snapshot_embeddings_{dimension}"
+def _create_decision_vectors(dimension: int) -> None:
+    decisions = f"decision_embeddings_{dimension}"
     op.create_table(
         decisions,
         sa.Column("chain_id", sa.UUID(), nullable=False),
@@ -114,6 +115,10 @@ def _create_vectors(dimension: int) -> None:
         postgresql_using="hnsw",
         postgresql_ops={"context_vec": "vector_cosine_ops"},
     )
+
+
+def _create_snapshot_vectors(dimension: int) -> None:
+    snapshots = f"snapshot_embeddings_{dimension}"
     op.create_table(
         snapshots,
         sa.Column("chain_id", sa.UUID(), nullable=False),
