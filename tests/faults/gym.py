@@ -34,6 +34,11 @@ EXEMPT = {
     "precedent.idempotency": "claimed keys: who changes them can have a request answered twice, or refused, but no entry changed",
     "precedent.outbox": "work to deliver, at least once: what it says is read from the entry again by whoever gets it",
     "precedent.api_tokens": "who may ask; each answer's entry names the principal that was taken at its word",
+    **{
+        name: "derived by the pipeline as analytics is, and no projection: what a decision used of it is sealed in the decision"
+        for name in sorted(metadata.tables)
+        if name == "precedent.knowledge_snapshots" or "embedding" in name
+    },
 }
 
 
