@@ -18,9 +18,9 @@ from precedent.db.embedded import database_url
 from precedent.db.engine import ERASER, connect
 from precedent.errors import FieldInvalid, SubjectNotFound
 from precedent.ledger import bars, erase_store
-from precedent.ledger.erase import Plan, erase_subject, plan_erasure
+from precedent.ledger.erase import erase_subject, plan_erasure
 from precedent.ledger.erasure_memory import FolderErasures, Wanted
-from precedent.ledger.keyring import Keyring, open_keyring
+from precedent.ledger.keyring import open_keyring
 from precedent.ledger.rotate_epoch import rotate_epoch as rotate
 from precedent.ledger.store import chain_id_of
 from precedent.settings import Settings, load_settings
@@ -45,11 +45,12 @@ def erase(
     settings, clock = load_settings(), SystemClock()
     url = database_url(settings)
     with _opened(settings) as (connection, chain_id):
-        ids = [_find(connection, chain_id, open_keyring(settings), name) for name in _names(subject)]
-        plans = [plan_erasure(connection, chain_id, subject_id) for subject_id in ids]
+        ids = [_find(connection, chain_id, settings, name) for name in _names(subject)]
+        plans = [plan_erasure(connection, chain_id, subject_id) for subject_id in dict.fromkeys(ids)]
     for plan in plans:
         typer.echo(f"{plan.subject_id}: {len(plan.seqs)} personal sections, its key and its mapping")
-    _require_allowed(plans)
+    for plan in plans:
+        plan.require_unbarred()
     if dry_run:
         return
     if not yes:
@@ -75,10 +76,12 @@ def hold(
     if (subject is None) == (node is None):
         raise FieldInvalid("a hold is on a --subject or on a --node")
     with _opened(settings) as (connection, chain_id):
-        on = node if subject is None else _find(connection, chain_id, open_keyring(settings), *_names([subject]))
-    placed = bars.place_hold(
-        database_url(settings), chain_id, SystemClock(), on=on or "", until_us=_instant(until), reason=reason, principal=PRINCIPAL
-    )
+        names = _names([subject]) if subject is not None else []
+        if len(names) > 1:
+            raise FieldInvalid("a hold is on one subject")
+        on = node or _find(connection, chain_id, settings, names[0])
+    until_us = _instant(until)
+    placed = bars.place_hold(database_url(settings), chain_id, SystemClock(), on=on, until_us=until_us, reason=reason, principal=PRINCIPAL)
     typer.echo(f"hold {placed.entry_id} stands, by entry {placed.seq}")
 
 
@@ -153,7 +156,7 @@ def _names(given: list[str]) -> list[str]:
     return found
 
 
-def _find(connection: psycopg.Connection, chain_id: UUID, keyring: Keyring, name: str) -> UUID:
+def _find(connection: psycopg.Connection, chain_id: UUID, settings: Settings, name: str) -> UUID:
     """Raises: FieldInvalid, SubjectNotFound; what they say is a log's, and so does not say the pseudonym."""
     entity_type, colon, pseudonym = name.partition(":")
     if not colon:
@@ -161,15 +164,10 @@ def _find(connection: psycopg.Connection, chain_id: UUID, keyring: Keyring, name
             return UUID(name)
         except ValueError:
             raise FieldInvalid("a subject is named as TYPE:PSEUDONYM (customer:C-17), or by its random id") from None
-    found = erase_store.find_subject(connection, chain_id, keyring.lookup_hash(entity_type, pseudonym))
+    found = erase_store.find_subject(connection, chain_id, open_keyring(settings).lookup_hash(entity_type, pseudonym))
     if found is None:
         raise SubjectNotFound(f"no {entity_type} is known by that pseudonym: it never was, or it was erased")
     return found
-
-
-def _require_allowed(plans: list[Plan]) -> None:
-    for plan in plans:
-        plan.require_unbarred()
 
 
 def _instant(text: str | None) -> int | None:

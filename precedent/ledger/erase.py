@@ -16,7 +16,7 @@ import psycopg
 
 from precedent.clock import Clock, to_instant
 from precedent.db.engine import API, ERASER, connect
-from precedent.errors import DatabaseUnavailable, ErasureBarred, HeadMoved, SubjectNotFound
+from precedent.errors import DatabaseUnavailable, ErasureBarred, FieldInvalid, HeadMoved, SubjectNotFound
 from precedent.ledger import erase_store
 from precedent.ledger.entry import MAX_TRIES, Appended, Kind, Section, draft_entry
 from precedent.ledger.erasure_memory import ErasureMemory, Wanted
@@ -68,8 +68,11 @@ def erase_subject(url: str, chain_id: UUID, wanted: Wanted, memory: ErasureMemor
     If we crash before the memory has it, nothing happened. If we crash after it and before the commit, the next start of an API, or
     the same call again, erases: it was asked for, and nothing barred it. After the commit nothing is left to be done.
 
-    Raises: SubjectNotFound, ErasureBarred, with nothing changed; DatabaseUnavailable; OSError where it can't be written down.
+    Raises: FieldInvalid without a reason, SubjectNotFound, ErasureBarred, with nothing changed; DatabaseUnavailable; OSError where
+    it can't be written down.
     """
+    if not wanted.reason.strip():
+        raise FieldInvalid("an erasure needs a reason")
     with _connect(url) as connection:
         plan_erasure(connection, chain_id, wanted.subject_id).require_unbarred()
         memory.remember(wanted)
@@ -83,7 +86,7 @@ def erase_subject(url: str, chain_id: UUID, wanted: Wanted, memory: ErasureMemor
 def apply_missed(url: str, chain_id: UUID, memory: ErasureMemory, clock: Clock) -> list[Erased]:
     """Erase whoever is known outside the database to have been erased, and stands in it: it was restored from before.
 
-    Raises: ErasureBarred where the restored database bars it; DatabaseUnavailable; OSError.
+    Raises: ErasureBarred where the restored database bars it; DatabaseUnavailable; LedgerBroken, OSError where it is not known who.
     """
     wanted = {one.subject_id: one for one in memory.read(chain_id)}
     if not wanted:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from precedent.errors import LedgerBroken
 from precedent.ledger.key_files import fsync_folder
 
 
@@ -40,7 +41,7 @@ class ErasureMemory(Protocol):
         ...
 
     def read(self, chain_id: UUID) -> list[Wanted]:
-        """Everything remembered and not forgotten, the oldest first. Raises: OSError."""
+        """Everything remembered and not forgotten, the oldest first. Raises: OSError, LedgerBroken."""
         ...
 
 
@@ -66,8 +67,10 @@ class FolderErasures:
             try:
                 said = json.loads(line)
                 wanted = Wanted(chain_id, UUID(said["subject_id"]), said["reason"], said["principal"], said["asked_at"])
-            except (ValueError, KeyError, TypeError):  # torn off, or the end
-                continue
+            except (ValueError, KeyError, TypeError) as error:
+                if line.endswith(b"}"):
+                    raise LedgerBroken(f"couldn't read what was to be erased: a line of {self._path(chain_id)} was changed") from error
+                continue  # torn off, or the end
             if said["op"] == "erase":
                 found[wanted.subject_id] = wanted
             else:

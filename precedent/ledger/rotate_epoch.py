@@ -26,7 +26,7 @@ from precedent.ledger.epoch_keys import EpochKeys
 from precedent.ledger.projection_store import lock_chain
 from precedent.ledger.writer import append
 
-# Appends wait while a page is wrapped: some 0.3 s.
+# Appends wait while a page is wrapped: some 0.5 s.
 PAGE_KEYS = 10_000
 
 

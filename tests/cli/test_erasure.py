@@ -67,7 +67,12 @@ def test_names_come_from_standard_input_too_and_a_name_without_a_type_is_refused
         assert NAME not in str(refusal.value)
     with pytest.raises(SubjectNotFound, match="there is no such subject"):
         run("erase", "--subject", str(uuid4()), *WHY, "--yes")
-    run("erase", "--subject", "-", *WHY, "--yes", stdin=f"subject:{NAME}\n\nsubject:{NAME}\n")
+    with pytest.raises(FieldInvalid, match="on one subject"):
+        run("hold", "--subject", "-", *WHY, stdin="subject:one\nsubject:two\n")
+    with pytest.raises(FieldInvalid, match="needs a reason"):
+        run("erase", "--subject", f"subject:{NAME}", "--reason", " ", "--yes")
+    named = run("erase", "--subject", f"subject:{NAME}", *WHY, "--dry-run").partition(":")[0]
+    run("erase", "--subject", "-", "--subject", named, *WHY, "--yes", stdin=f"subject:{NAME}\n\nsubject:{NAME}\n")
     assert left(url) == 0
 
 

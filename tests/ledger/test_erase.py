@@ -12,7 +12,7 @@ import pytest
 import sample_entries as sample
 
 from precedent.db.engine import API, ERASER, OWNER, connect
-from precedent.errors import ErasureBarred, SubjectNotFound
+from precedent.errors import ErasureBarred, LedgerBroken, SubjectNotFound
 from precedent.ledger import erase, erase_store
 from precedent.ledger.entry import Appended, Draft, NewSubject, SubjectMoved
 from precedent.ledger.erase import apply_missed, erase_subject, plan_erasure
@@ -282,3 +282,6 @@ def test_what_was_to_be_erased_is_remembered_through_a_torn_line(tmp_path: Path)
     memory.forget(wanted(chain_id, first))
     assert [one.subject_id for one in memory.read(chain_id)] == [second]
     assert path.stat().st_mode & 0o077 == 0
+    path.write_bytes(path.read_bytes().replace(str(second).encode(), b"x"))
+    with pytest.raises(LedgerBroken, match=r"a line of .* was changed"):
+        memory.read(chain_id)
