@@ -1,4 +1,4 @@
-"""`precedent ledger`: verify the record, export it, and make its projections anew."""
+"""`precedent ledger`: verify the record, export it, make its projections anew, erase persons from it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The export: a folder that proves itself to whoever has the signer's public key, read from one snapshot of the database.
 
-It holds the tree and its entries as C2SP tlog-tiles lays them out, the sections beside them as they are stored, the checkpoints and
+It holds the tree and its entries as C2SP tlog-tiles lays them out, the sections beside them as they are stored, the checkpoint and
 keys that the proof rests on, the published policies, and the program that checks all of it. docs/ledger.md describes each file.
 
 `manifest.ndjson` is written last, by one rename: if we crash before, the folder is no export, and says so to whoever verifies it. What
@@ -86,10 +86,9 @@ def export_ledger(
             raise ExportRefused(f"couldn't export entries {first} to {end - 1}: the newest checkpoint covers 0 to {size - 1}")
         head, _ = entry_store.read_head(connection, chain_id) or (-1, b"")
         always = export_store.read_always(connection, chain_id, size)
-        plan = standalone.Plan(folder, chain, chain_id.bytes, size, first, end, frozenset(seq for seq, _ in always), not with_personal, {})
+        plan = standalone.Plan(folder, chain, chain_id.bytes, size, first, end, frozenset(always), not with_personal, {})
         export = _Export(connection, chain_id, plan, on_progress or (lambda done, total: None))
         export.write("checkpoint", note.encode())
-        export.write_checkpoints([seq for seq, kind in always if kind == Kind.KEY])
         export.write_entries()
         export.write_tiles()
         export.write("keys.txt", "".join(f"{one}\n" for one in export.keys(str(key))).encode())
@@ -117,7 +116,6 @@ class _Export:
     chain_id: UUID
     plan: standalone.Plan
     on_progress: Callable[[int, int], None]
-    sizes: list[int] = field(default_factory=list)
     rotations: list[tuple[str, str]] = field(default_factory=list)
     _made: set[Path] = field(default_factory=set)
 
@@ -130,14 +128,6 @@ class _Export:
         target.write_bytes(content)
         if is_named:
             self.plan.files[path] = sha256(content).hexdigest()
-
-    def write_checkpoints(self, key_seqs: Sequence[int]) -> None:
-        """Those by which the next key is known: the first that covers each change of it."""
-        for seq in key_seqs:
-            found = export_store.read_covering_checkpoint(self.connection, self.chain_id, seq)
-            if found and found[0] not in self.sizes:
-                self.sizes.append(found[0])
-                self.write(f"checkpoints/{found[0]}", found[1].encode())
 
     def write_entries(self) -> None:
         """Bundles and sections, run by run."""
@@ -202,8 +192,8 @@ class _Export:
         return found if current in found else [*found, current]
 
     def write_tiles(self) -> None:
-        """The tiles that prove the bundles and the checkpoints, as they stand."""
-        names = [TileName(level, number, self.plan.width(level, number)) for level, number in self.plan.tiles(self.sizes)]
+        """The tiles that prove the bundles and the root, as they stand."""
+        names = [TileName(level, number, self.plan.width(level, number)) for level, number in self.plan.tiles()]
         for at in range(0, len(names), RUN_BUNDLES):
             for (level, number), hashes in tile_store.read_tiles(self.connection, self.chain_id, names[at : at + RUN_BUNDLES]).items():
                 self.write(self.plan.path(str(level), number), hashes, is_named=False)

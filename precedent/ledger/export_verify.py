@@ -41,7 +41,7 @@ def verify_export(
     try:
         trusted = Note.parse(since.encode()) if since is not None else None
         plan = standalone.read_plan(folder)
-        bundles = plan.bundles(trusted.size if trusted else 0)
+        bundles = plan.bundles(trusted.head()[0] if trusted else 0)
         whole = Scan(plan, are_canonical, orjson.loads)
         tasks = [list(task) for _, task in groupby(bundles, key=lambda number: number // TASK_BUNDLES)]
         done = 0

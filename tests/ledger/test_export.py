@@ -14,10 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 import sample_entries as sample
-from exporting import Covered
+from exporting import AT, SEED, Covered
 
 from precedent.errors import ExportRefused, LedgerBroken
 from precedent.ledger import export as export_module
+from precedent.ledger.entry import Draft, Kind, Section, draft_entry
+from precedent.ledger.note import SigningKey
 from precedent.ledger.standalone import verify as standalone
 
 SIZE = 34 + 600
@@ -225,10 +227,44 @@ def test_another_key_is_a_wrong_signer(copied: Path, covered: Covered) -> None:
     assert standalone.verify(copied, key=str(covered.signer.verifier))["ledger"] == ["wrong_signer"]
 
 
-def sample_key(covered: Covered) -> Any:
-    from precedent.ledger.note import SigningKey
-
+def sample_key(covered: Covered) -> SigningKey:
     return SigningKey(covered.signer.origin, bytes(32))
+
+
+def handover(old: SigningKey, new: SigningKey, *, signers: tuple[SigningKey, ...]) -> Draft:
+    """A key entry, by the words of the design: what it says counts if both keys have signed the note in it."""
+    text = f"{old.verifier.name}\nsigner handover\n{old.verifier}\n{new.verifier}\n"
+    note = text + "\n" + "".join(signer.sign(text).rpartition("\n\n")[2] for signer in signers)
+    core = {"op": "rotate_signer", "previous": str(old.verifier), "verifier": str(new.verifier), "note": note, "principal": "test"}
+    return draft_entry(sample.CLOCK, Kind.KEY, {Section.CORE: core})
+
+
+@pytest.mark.parametrize(("signs_old", "signs_new"), [(True, True), (False, True), (True, False)])
+def test_a_key_is_followed_to_the_next_if_both_have_signed_the_handover(
+    database_url: str, tmp_path: Path, signs_old: bool, signs_new: bool
+) -> None:
+    tree = Covered(database_url, tmp_path)
+    old, new = SigningKey(tree.signer.origin, SEED), SigningKey(tree.signer.origin, bytes(32))
+    sample.fill(database_url)
+    tree.integrate()
+    earlier = tree.anchor.read(tree.signer.origin)
+    sample.append_all(database_url, [handover(old, new, signers=tuple(k for k, signs in ((old, signs_old), (new, signs_new)) if signs))])
+    tree.integrate()
+    note = standalone.Note.parse((tree.anchor.read(tree.signer.origin) or "").encode())
+    with psycopg.connect(database_url) as connection:
+        connection.execute("alter table ledger.checkpoint disable trigger user")
+        connection.execute("update ledger.checkpoint set note = %s where size = 35", (new.sign(note.text),))
+    export_module.export_ledger(database_url, tmp_path / "export", new.verifier, exported_at=AT)
+    assert (tmp_path / "export/keys.txt").read_text() == f"{old.verifier}\n{new.verifier}\n"
+    since = standalone.Note.parse((earlier or "").encode())
+    report = standalone.verify(tmp_path / "export", str(old.verifier), since)
+    if signs_old and signs_new:
+        assert (report["is_intact"], report["key"]) == (True, str(new.verifier)), report["findings"]
+        # The old key signs nothing more: what covers the handover needs the new one's signature.
+        later = standalone.Note.parse(old.sign(note.text).encode())
+        assert standalone.verify(tmp_path / "export", str(old.verifier), later)["ledger"] == ["wrong_signer"]
+    else:
+        assert (report["ledger"], report["key"]) == (["wrong_signer"], str(old.verifier))
 
 
 def test_personal_sections_can_be_left_out_lawfully_and_not_otherwise(covered: Covered, copied: Path, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 Python 3.11 and `cryptography` are all it needs; it writes nothing. Exit status 1 on any finding.
 1. manifest.ndjson is there (it is written last), and every file outside tile/ has the digest that it names.
 2. Each entry, 114 bytes in tile/entries, has its place, names the hash of the one before, and a later time.
-3. Its sections have the commitments that make its body root, and are canonical JSON; `personal` is ciphertext. Where that is absent it
-   was `erased`, if a later erasure entry says so, or is `withheld`, if the manifest says so; else it is `missing`.
+3. Its sections have the commitments that make its body root, and are canonical JSON; `personal` is ciphertext. Where that is absent, it
+   is `erased` if a later erasure entry says so, `withheld` if the manifest does, else `missing`.
 4. The hashes of entries are the leaves of the tree in tile/ (RFC 6962, C2SP tlog-tiles). Trust goes from the root down: a tile counts
    if the hash over it stands in the tile above, an entry if its hash stands in such a tile.
-5. The root is that of `checkpoint`, signed (Ed25519, C2SP signed-note) by the key you gave, or by one that rotations in the ledger lead
-   to from it. Without --key that is the first of keys.txt: compare it with the key that you were told by other means.
+5. The root is that of `checkpoint`, signed (Ed25519, C2SP signed-note) by the key you gave, or by one that it leads to: a `key` entry
+   holds a note that both keys have signed. Without --key it is the first of keys.txt: compare that with what you were told elsewhere.
 6. With --since, a checkpoint that you kept, the tree begins with that one, and only what came after it is read entry by entry.
 """
 
@@ -59,8 +59,7 @@ class Plan:
     files: dict[str, str]
 
     def bundles(self, since: int = 0) -> list[int]:
-        own = range(max(self.first, since) // WIDTH, -(-self.last // WIDTH))
-        return sorted({*own, *(seq // WIDTH for seq in self.also)})
+        return sorted({*range(max(self.first, since) // WIDTH, -(-self.last // WIDTH)), *(seq // WIDTH for seq in self.also)})
 
     def seqs(self, bundle: int) -> list[int]:
         return [seq for seq in range(bundle * WIDTH, (bundle + 1) * WIDTH) if self.first <= seq < self.last or seq in self.also]
@@ -69,9 +68,9 @@ class Plan:
         """(level, number) of the tiles with what is beyond the full ones in a tree of `size` leaves, from the leaves up."""
         return [(level, size >> 8 * level + 8) for level in range(-(-size.bit_length() // 8))]
 
-    def tiles(self, sizes: Sequence[int]) -> list[tuple[int, int]]:
-        """Every tile that proves the bundles, and the roots of trees of these sizes; from the root down."""
-        found = {(0, number) for number in self.bundles()}.union(*map(self.edges, (*sizes, self.size)))
+    def tiles(self, since: int = 0) -> list[tuple[int, int]]:
+        """Every tile that proves the bundles and the root, and that of the first `since` leaves; from the root down."""
+        found = {(0, number) for number in self.bundles()}.union(self.edges(self.size), self.edges(since))
         found |= {(level + up, number >> 8 * up) for level, number in found for up in range(1, 8)}
         return sorted((one for one in found if self.width(*one)), reverse=True)
 
@@ -106,7 +105,7 @@ class Scan:
     absent: list[int] = field(default_factory=list)  # entries without their personal section
     erased: dict[int, int] = field(default_factory=dict)  # entry: the erasure entry that names its personal section
     policies: dict[str, str] = field(default_factory=dict)  # file: digest of the text that was published
-    rotations: list[tuple[int, str, str]] = field(default_factory=list)  # seq, verifier key, the one before it
+    rotations: list[tuple[int, str, str, str]] = field(default_factory=list)  # seq, verifier key, the one before it, what both signed
 
     def blame(self, seq: int, verdict: str, where: str, words: str) -> None:
         self.faults.setdefault(seq, Fault(verdict, where, words))
@@ -138,9 +137,8 @@ class Scan:
             self.files.append(Fault("mutated" if raw else "missing", path, f"{len(raw)} bytes instead of {width * ENTRY.size}"))
             raw = raw.ljust(width * ENTRY.size, b"\0")[: width * ENTRY.size]
         stored = split(tile.ljust(width * 32, b"\0")[: width * 32])
-        prior, last = (
-            (plan.read(plan.path("entries", number - 1))[-LENGTH:], plan.tile(0, number - 1)[-32:]) if number else (b"", bytes(32))
-        )
+        prior = plan.read(plan.path("entries", number - 1))[-LENGTH:] if number else b""
+        last = plan.tile(0, number - 1)[-32:] if number else bytes(32)
         before = (leaf := sha256(b"\x00" + prior).digest(), last, int.from_bytes(prior[26:34]) if leaf == last else -1) if last else None
         for at, (length, version, kind, chain, seq, when, _, previous, body_root) in enumerate(ENTRY.iter_unpack(raw)):
             leaf = sha256(b"\x00" + raw[at * ENTRY.size + 2 : (at + 1) * ENTRY.size]).digest()
@@ -150,9 +148,8 @@ class Scan:
                 self.blame(first + at, *(("mutated", "envelope") if length else ("missing", "entry")), words)
             elif seq != first + at:
                 is_moved = plan.tile(0, seq // WIDTH)[seq % WIDTH * 32 :][:32] == leaf
-                self.blame(
-                    first + at, *(("reordered", "entry") if is_moved else ("mutated", "envelope")), f"it says that it is entry {seq}"
-                )
+                words = f"it says that it is entry {seq}"
+                self.blame(first + at, *(("reordered", "entry") if is_moved else ("mutated", "envelope")), words)
             elif before and previous not in before[:2]:
                 self.blame(seq, "forked", "envelope", f"it continues another entry {seq - 1} than the one that stands there")
             elif before and when <= before[2]:
@@ -173,10 +170,8 @@ class Scan:
             kind, body_root = bodies.pop(seq)
             for number, salt in zip(ids, map(a2b_base64, head["salts"]), strict=True):
                 stored = a2b_base64(json.loads(next(lines))) if number == PERSONAL else next(lines)
-                commits[number] = sha256(b"\x11" + bytes((number,)) + salt + stored).digest()
+                commits[number] = sha256(b"\x11" + bytes((number,)) + salt + stored).digest() if len(salt) == 32 else b""
                 texts += [stored] * (number != PERSONAL)
-                if len(salt) != 32:
-                    self.blame(seq, "mutated", "sections", f"the salt of section {number} has {len(salt)} bytes")
             for number, commit in absent:
                 commits[number] = a2b_base64(commit)
                 self.absent += [seq] * (number == PERSONAL)
@@ -191,7 +186,7 @@ class Scan:
                 if kind == ERASURE and core.get("op") == "erase":
                     self.erased.update((erased, seq) for erased, number in core["erased"] if number == PERSONAL and erased < seq)
                 elif kind == KEY and core.get("op") == "rotate_signer":
-                    self.rotations.append((seq, core["verifier"], core["previous"]))
+                    self.rotations.append((seq, core["verifier"], core["previous"], core["note"]))
                 elif kind == POLICY and core.get("op") == "publish":
                     path = f"policies/{core['name']}@{core['version']}.yaml"
                     self.policies[path] = sha256(more[0]["source_text"].encode()).hexdigest()
@@ -241,7 +236,7 @@ def root_of(edges: Sequence[bytes]) -> bytes:
 class Tree:
     """The tiles that the root vouches for. One that is not what the tile above says is made anew from what is below it."""
 
-    def __init__(self, part: Scan, plan: Plan, sizes: Sequence[int], root: bytes) -> None:
+    def __init__(self, part: Scan, plan: Plan, since: int, root: bytes) -> None:
         self.plan, self.part, self.tiles = plan, part, dict[tuple[int, int], bytes]()
         choices = [self.choices(*one) for one in plan.edges(plan.size)]
         chosen = next((one for one in itertools.product(*choices) if root_of(one) == root), None)
@@ -249,7 +244,7 @@ class Tree:
         self.root = root_of(found)
         for place, content in zip(plan.edges(plan.size), found, strict=True):
             self.settle(*place, content, is_proved=True)
-        for level, number in plan.tiles(sizes):
+        for level, number in plan.tiles(since):
             above = self.tiles.get((level + 1, number >> 8), b"")[number % WIDTH * 32 :][:32]
             if (level, number) not in self.tiles and (level or part.tops.get(number) != (above, above)):
                 options = self.choices(level, number)
@@ -283,26 +278,27 @@ class Tree:
 
 
 class Note(NamedTuple):
-    """A checkpoint, not yet believed."""
+    """A text and its signatures, by name and id of the key, not yet believed; that of a checkpoint is origin, size and root."""
 
     text: str
-    size: int
-    root: bytes
-    signatures: dict[tuple[str, str], bytes]  # by name and id of the key
+    signatures: dict[tuple[str, str], bytes]
 
     @classmethod
     def parse(cls, raw: bytes) -> Note:
-        """Of origin, size and root, a line each, an empty line, and signatures. Raises: ValueError."""
+        """Of a text, an empty line, and signatures, a line each. Raises: ValueError."""
         text, _, signed = raw.decode().rpartition("\n\n")
-        _, size, root = text.split("\n")
         words = [line.removeprefix("— ").split(" ") for line in signed.splitlines()]
-        found = {(name, a2b_base64(word)[:4].hex()): a2b_base64(word)[4:] for name, word in words}
+        return cls(text + "\n", {(name, a2b_base64(word)[:4].hex()): a2b_base64(word)[4:] for name, word in words})
+
+    def head(self) -> tuple[int, bytes]:
+        """(size, root) of a checkpoint. Raises: ValueError."""
+        _, size, root, _ = self.text.split("\n")
         if str(int(size)) != size or int(size) < 1 or len(a2b_base64(root)) != 32:
-            raise ValueError(f"not a checkpoint: {text[:80]!r}")
-        return cls(text + "\n", int(size), a2b_base64(root), found)
+            raise ValueError(f"not a checkpoint: {self.text[:80]!r}")
+        return int(size), a2b_base64(root)
 
     def is_signed(self, key: str) -> bool:
-        """Whether a verifier key, <name>+<id>+base64(0x01 || public key), has signed it for the origin that is the key's name."""
+        """Whether a verifier key, <name>+<id>+base64(0x01 || public key), has signed it, and the first line is the key's name."""
         name, key_id, encoded = key.split("+", 2)
         raw = a2b_base64(encoded)
         try:
@@ -310,6 +306,16 @@ class Note(NamedTuple):
         except InvalidSignature:
             return False
         return sha256(name.encode() + b"\n" + raw).hexdigest()[:8] == key_id and raw[0] == 1 and self.text.split("\n")[0] == name
+
+
+def follow(key: str, rotations: Sequence[tuple[int, str, str, str]]) -> list[tuple[int, str]]:
+    """(size, key) of those that sign trees of this size and more: the one you trust, and those that it leads to, each by its note."""
+    found = [(0, key)]
+    for seq, new, old, raw in sorted(rotations):
+        note, words = Note.parse(raw.encode()), f"{old.split('+')[0]}\nsigner handover\n{old}\n{new}\n"
+        if old == found[-1][1] and note.text == words and note.is_signed(old) and note.is_signed(new):
+            found.append((seq + 1, new))
+    return found
 
 
 def read_plan(folder: Path) -> Plan:
@@ -327,21 +333,18 @@ def read_plan(folder: Path) -> Plan:
 
 def conclude(part: Scan, key: str | None, since: Note | None) -> dict[str, Any]:
     """The tree, its signature and the files; then everything as one report."""
-    plan = part.plan
-    newest, *_ = notes = [Note.parse(plan.read(path)) for path in sorted(plan.files) if path.startswith("checkpoint")]
-    tree = Tree(part, plan, [note.size for note in (*notes, *filter(None, [since])) if note.size <= plan.size], newest.root)
-    trusted = [key or plan.read("keys.txt").decode().split()[0]]
-    for seq, new, old in sorted(part.rotations):  # an entry in the tree, and a checkpoint that covers it, signed by both keys
-        both = [note for note in notes if plan.size >= note.size > seq and note.is_signed(old) and note.is_signed(new)]
-        if old == trusted[-1] and seq not in part.faults and any(tree.root_at(note.size) == note.root for note in both):
-            trusted.append(new)
+    newest = Note.parse((plan := part.plan).read("checkpoint"))
+    (size, root), (old, old_root) = newest.head(), since.head() if since else (0, b"")
+    tree = Tree(part, plan, min(old, plan.size), root)
+    trusted = follow(key or plan.read("keys.txt").decode().split()[0], [one for one in part.rotations if one[0] not in part.faults])
+    signer, old_signer = trusted[-1][1], next(key for first, key in reversed(trusted) if first <= old)
     whole = [Fault(*words) for is_so, *words in (
-        (newest.size != plan.size, "stale" if newest.size < plan.size else "truncated", "checkpoint", f"it covers {newest.size} entries"),
-        (newest.size == plan.size and not tree.is_proved, "forked", "checkpoint", f"the root of what stands here is {tree.root.hex()}"),
-        (not newest.is_signed(trusted[-1]), "wrong_signer", "checkpoint", f"it is not signed by {trusted[-1]}"),
-        (since and not any(map(since.is_signed, trusted)), "wrong_signer", "--since", f"it is not signed by {trusted[0]}"),
-        (since and since.size > plan.size, "truncated", "--since", f"it covers more than the {plan.size} entries of this export"),
-        (since and since.size <= plan.size and tree.root_at(since.size) != since.root, "forked", "--since", "its entries are others"),
+        (size != plan.size, "stale" if size < plan.size else "truncated", "checkpoint", f"it covers {size} entries"),
+        (size == plan.size and not tree.is_proved, "forked", "checkpoint", f"the root of what stands here is {tree.root.hex()}"),
+        (not newest.is_signed(signer), "wrong_signer", "checkpoint", f"it is not signed by {signer}"),
+        (since and not since.is_signed(old_signer), "wrong_signer", "--since", f"it is not signed by {old_signer}"),
+        (old > plan.size, "truncated", "--since", f"it covers more than the {plan.size} entries of this export"),
+        (since and old <= plan.size and tree.root_at(old) != old_root, "forked", "--since", "its entries are others"),
     ) if is_so]  # fmt: skip
     for path, digest in plan.files.items():
         raw = plan.read(path)
@@ -355,19 +358,17 @@ def conclude(part: Scan, key: str | None, since: Note | None) -> dict[str, Any]:
     counts.update("erased" if seq in erased else "withheld" for seq in part.absent if seq not in part.faults)
     counts["intact"] = part.checked - counts.total()
     findings: list[dict[str, Any]] = [fault._asdict() for fault in (*whole, *part.files)]
-    for fault, run in itertools.groupby(sorted(part.faults), key=part.faults.__getitem__):  # neighbours are one finding
-        seqs = list(run)
-        findings.append({**fault._asdict(), "seq": seqs[0], "to": seqs[-1]})
+    for (_, fault), run in itertools.groupby(enumerate(sorted(part.faults)), lambda one: (one[1] - one[0], part.faults[one[1]])):
+        (_, seq), *more = run  # neighbours are one finding
+        findings.append({**fault._asdict(), "seq": seq, "to": seq + len(more)})
     report = {"is_intact": not findings, "chain": plan.chain, "size": plan.size, "checked": part.checked, "counts": dict(counts)}
-    report |= {"ledger": [fault.verdict for fault in whole], "findings": findings, "key": trusted[-1], "key_given": key is not None}
+    report |= {"ledger": [fault.verdict for fault in whole], "findings": findings, "key": signer, "key_given": key is not None}
     return report | {"erased_by": {seq: part.erased[seq] for seq in sorted(erased)}}
 
 
 def text_of(report: dict[str, Any]) -> str:
-    lines = [
-        f"chain {report['chain']}: {report['checked']} of {report['size']} entries read",
-        "entries: " + ", ".join(f"{count} {name}" for name, count in report["counts"].items()),
-    ]
+    lines = [f"chain {report['chain']}: {report['checked']} of {report['size']} entries read"]
+    lines += ["entries: " + ", ".join(f"{count} {name}" for name, count in report["counts"].items())]
     lines += [f"key: {report['key']}" + ("" if report["key_given"] else " (as the export itself says: compare it, or give --key)")]
     for found in report["findings"]:
         place = f"entry {found['seq']} … {found['to']} ".replace(f"… {found['seq']} ", "") if "seq" in found else ""
@@ -377,7 +378,7 @@ def text_of(report: dict[str, Any]) -> str:
 
 def verify(folder: Path, key: str | None = None, since: Note | None = None) -> dict[str, Any]:
     scan = Scan(read_plan(folder), are_canonical, json.loads)
-    return conclude(scan.run(scan.plan.bundles(since.size if since else 0)), key, since)
+    return conclude(scan.run(scan.plan.bundles(since.head()[0] if since else 0)), key, since)
 
 
 def main() -> int:
@@ -388,8 +389,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args()
     try:
-        since = Note.parse(options.since.read_bytes()) if options.since else None
-        report = verify(options.folder, options.key, since)
+        report = verify(options.folder, options.key, Note.parse(options.since.read_bytes()) if options.since else None)
     except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
         report = {"is_intact": False, "error": f"NOT INTACT: {error}"}
     print(json.dumps(report, indent=2) if options.json else report.get("error") or text_of(report))
