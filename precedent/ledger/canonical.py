@@ -53,23 +53,19 @@ def is_canonical(stored: bytes) -> bool:
 
 
 def are_canonical(texts: Sequence[bytes]) -> bool:
-    """Whether each is the canonical text of some object. Writing them back at once is twice as fast as one by one.
-
-    Sound, since no object's text is the beginning of another's: each was read as a whole value, and all of them together are
-    written back as they stand.
-    """
-    values = []
+    """Whether each is the canonical text of some object. Many at once take half the time that each takes alone."""
     try:
-        for text in texts:
-            value = orjson.loads(text)
-            if not _is_plain(text):
-                if text[:1] != b"{":
-                    return False
+        values = orjson.loads(b"[" + b",".join(texts) + b"]")
+        # Each is written back by itself: a text that ends in the middle of a value is none, whatever its neighbour begins with.
+        if [orjson.dumps(value, option=_OPTIONS) for value in values] != list(texts) or not all(text[:1] == b"{" for text in texts):
+            return False
+        is_plain = _is_plain(b"{" + b"".join(text for text in texts if b"\\" not in text))
+        for text, value in zip(texts, values, strict=True):
+            if not is_plain or b"\\" in text:
                 _require_canonical(value)
-            values.append(value)
-        return orjson.dumps(values, option=_OPTIONS) == b"[" + b",".join(texts) + b"]"
     except (orjson.JSONDecodeError, orjson.JSONEncodeError, NotCanonical, RecursionError):
         return False
+    return True
 
 
 _SCALARS = frozenset({str, int, bool, type(None)})

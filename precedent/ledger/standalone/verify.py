@@ -5,8 +5,8 @@ Python 3.11 and `cryptography` are all it needs; it writes nothing. Exit status 
 2. Each entry, 114 bytes in tile/entries, has its place, names the hash of the one before, and a later time.
 3. Its sections have the commitments that make its body root, and are canonical JSON; `personal` is ciphertext. Where that is absent, it
    is `erased` if a later erasure entry says so, `withheld` if the manifest does, else `missing`.
-4. The hashes of entries are the leaves of the tree in tile/ (RFC 6962, C2SP tlog-tiles). Trust goes from the root down: a tile counts
-   if the hash over it stands in the tile above, an entry if its hash stands in such a tile.
+4. The hashes of entries are the leaves of the tree in tile/ (RFC 6962, C2SP tlog-tiles). From the root down: a tile counts if the
+   hash over it stands in the tile above, an entry if its hash stands in such a tile.
 5. The root is that of `checkpoint`, signed (Ed25519, C2SP signed-note) by the key you gave, or by one that it leads to: a `key` entry
    holds a note that both keys have signed. Without --key it is the first of keys.txt: compare that with what you were told elsewhere.
 6. With --since, a checkpoint that you kept, the tree begins with that one, and only what came after it is read entry by entry.
@@ -130,8 +130,7 @@ class Scan:
 
     def check_envelopes(self, number: int) -> dict[int, tuple[int, bytes]]:
         """(kind, body root) by seq of those that have sections here. A link may name what the entry before hashes to, or its tile says."""
-        plan = self.plan
-        width, first, path = plan.width(0, number), number * WIDTH, plan.path("entries", number)
+        width, first, path = (plan := self.plan).width(0, number), number * WIDTH, plan.path("entries", number)
         raw, tile, own, found = plan.read(path), plan.tile(0, number), list[bytes](), dict[int, tuple[int, bytes]]()
         if len(raw) != width * ENTRY.size:
             self.files.append(Fault("mutated" if raw else "missing", path, f"{len(raw)} bytes instead of {width * ENTRY.size}"))
@@ -141,8 +140,7 @@ class Scan:
         last = plan.tile(0, number - 1)[-32:] if number else bytes(32)
         before = (leaf := sha256(b"\x00" + prior).digest(), last, int.from_bytes(prior[26:34]) if leaf == last else -1) if last else None
         for at, (length, version, kind, chain, seq, when, _, previous, body_root) in enumerate(ENTRY.iter_unpack(raw)):
-            leaf = sha256(b"\x00" + raw[at * ENTRY.size + 2 : (at + 1) * ENTRY.size]).digest()
-            own.append(leaf)
+            own.append(leaf := sha256(b"\x00" + raw[at * ENTRY.size + 2 : (at + 1) * ENTRY.size]).digest())
             if length != LENGTH or version != 1 or not 1 <= kind <= 11 or chain != plan.chain_id:
                 words = f"{length} bytes of version {version}, kind {kind}, chain {chain.hex()}"
                 self.blame(first + at, *(("mutated", "envelope") if length else ("missing", "entry")), words)
@@ -168,10 +166,12 @@ class Scan:
             head = self.loads(line)
             seq, ids, absent, commits = head["seq"], head["sections"], head.get("absent", ()), {}
             kind, body_root = bodies.pop(seq)
-            for number, salt in zip(ids, map(a2b_base64, head["salts"]), strict=True):
-                stored = a2b_base64(json.loads(next(lines))) if number == PERSONAL else next(lines)
-                commits[number] = sha256(b"\x11" + bytes((number,)) + salt + stored).digest() if len(salt) == 32 else b""
-                texts += [stored] * (number != PERSONAL)
+            for number, salt, stored in zip(ids, map(a2b_base64, head["salts"]), itertools.islice(lines, len(ids)), strict=True):
+                if number == PERSONAL:
+                    stored = a2b_base64(json.loads(stored))
+                else:
+                    texts.append(stored)
+                commits[number] = sha256(bytes((0x11, number)) + salt + stored).digest() if len(salt) == 32 else b""
             for number, commit in absent:
                 commits[number] = a2b_base64(commit)
                 self.absent += [seq] * (number == PERSONAL)
