@@ -41,7 +41,7 @@ def lint(paths: Paths) -> None:
     for problem in problems:
         typer.echo(problem.quoted())
     errors = sum(problem.severity == "error" for problem in problems)
-    typer.echo(f"{errors} errors, {len(problems) - errors} warnings")
+    typer.echo(f"{_counted(errors, 'error')}, {_counted(len(problems) - errors, 'warning')}")
     if errors:
         raise typer.Exit(1)
 
@@ -79,6 +79,10 @@ def publish(
     typer.echo(f"{published.ref} {'published' if published.is_new else 'was published before'}, digest {published.digest}")
     if activated:
         policy_change.tell(url, settings, activate(url, settings, published.ref, PRINCIPAL), f"{published.ref} is active")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _lint_file(file: Path) -> list[Problem]:

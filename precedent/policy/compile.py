@@ -30,7 +30,7 @@ SUCCESS_PPM = 1_000_000
 class CompiledRule:
     """A rule that can be evaluated. `condition` is what `expression` was compiled from, `reads` are the names that it reads.
 
-    `numbers` are in integer units; `atoms` are the parts between && and ||, for coverage.
+    `numbers` are in integer units; `atoms` are the parts between && and ||, for coverage: as written, and with the numbers filled in.
     """
 
     rule: Rule
@@ -42,7 +42,7 @@ class CompiledRule:
     shortfall: Shortfall
     thresholds: tuple[Threshold, ...]
     is_all_thresholds: bool
-    atoms: tuple[str, ...]
+    atoms: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class _ActionCompiler:
             shortfall=shortfall_of(rule.name, thresholds, self.scope),
             thresholds=thresholds,
             is_all_thresholds=is_all,
-            atoms=tuple(substitute(rule.when, atom, typed) for atom in root.atoms()),
+            atoms=tuple((rule.when[atom.start : atom.end], substitute(rule.when, atom, typed)) for atom in root.atoms()),
         )
 
     def number(self, rule: Rule, name: str, unit: str | None) -> int:

@@ -131,16 +131,16 @@ class _Run:
     suite: Suite
     rules: dict[str, bool] = field(default_factory=dict)
     seen: dict[tuple[str, str, str], set[bool]] = field(default_factory=dict)
-    programs: dict[tuple[str, str], Any] = field(default_factory=dict)
+    programs: dict[tuple[str, str, str], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, action in self.compiled.actions.items():
             for rule in (*action.guards, *action.bands, action.otherwise):
                 self.rules[f"{name}/{rule.rule.name}"] = False
             for rule in (*action.guards, *action.bands):
-                for atom in rule.atoms:
-                    self.seen[name, rule.rule.name, atom] = set()
-                    self.programs[name, atom] = action.environment.compile(atom)
+                for written, condition in rule.atoms:
+                    self.seen[name, rule.rule.name, written] = set()
+                    self.programs[name, rule.rule.name, written] = action.environment.compile(condition)
 
     def conditions(self) -> dict[str, frozenset[bool]]:
         return {f"{action}/{rule}: {atom}": frozenset(seen) for (action, rule, atom), seen in self.seen.items()}
@@ -197,10 +197,10 @@ class _Run:
         activation = compiled.environment.Activation(values)
         rules: tuple[CompiledRule, ...] = (*compiled.guards, *compiled.bands)
         for rule in rules:
-            for atom in rule.atoms if rule.rule.name in asked else ():
-                answer = self.programs[action, atom].eval(activation).value()
+            for written, _ in rule.atoms if rule.rule.name in asked else ():
+                answer = self.programs[action, rule.rule.name, written].eval(activation).value()
                 if isinstance(answer, bool):
-                    self.seen[action, rule.rule.name, atom].add(answer)
+                    self.seen[action, rule.rule.name, written].add(answer)
 
     def invalid(self, index: int, code: str, message: str) -> PolicyInvalid:
         node = self.suite.root.at(("cases", index))
