@@ -18,6 +18,7 @@ from api.pipeline import Pipeline
 from api.problems import Problem, answer_error, problem_response
 from api.replays import Replays
 from api.routes import (
+    access,
     changes,
     decisions,
     events,
@@ -44,7 +45,7 @@ from precedent.settings import Settings, load_settings
 ROUTERS = (
     decisions.hot_router, outcomes.hot_router, events.hot_router, health.router, decisions.router, outcomes.router, events.router,
     reviews.router, policies.router, changes.router, flags.router, jobs.router, replays.router, ledger.router, metrics.router,
-    explanations.router, pages.router, sessions.router,
+    explanations.router, access.router, pages.router, sessions.router,
 )  # fmt: skip
 
 

@@ -48,12 +48,15 @@ class Context:
         scope["correlation_id"] = correlation_id or os.urandom(16).hex()
         scope["is_callers_id"] = bool(correlation_id)
         status = 0
+        request_id = headers.get(b"x-request-id")
+        # Told back as it came, on every answer: by it a client of AuthZEN knows which of its requests was meant.
+        echoed = [] if request_id is None else [(b"x-request-id", request_id)]
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-cid", scope["correlation_id"].encode())]
+                message["headers"] = [*message["headers"], (b"x-cid", scope["correlation_id"].encode()), *echoed]
             await send(message)
 
         structlog.contextvars.bind_contextvars(correlation_id=scope["correlation_id"])
@@ -92,11 +95,17 @@ _redacted_path = lru_cache(maxsize=1024)(redact_text)
 
 
 def correlation_of(headers: dict[bytes, bytes]) -> str | None:
-    """The caller's id: `x-cid`, else the trace id of `traceparent`; None where neither came, "" where `x-cid` is unusable."""
+    """The caller's id: `x-cid`, else the trace id of `traceparent`, else an `x-request-id` that can be one.
+
+    None where none came, "" where `x-cid` is unusable.
+    """
     sent = headers.get(b"x-cid")
     if sent is not None:
         text = sent.decode("latin-1")
         return text if CORRELATION_ID.fullmatch(text) else ""
     trace = headers.get(b"traceparent")
     match = TRACEPARENT.fullmatch(trace.decode("latin-1")) if trace is not None else None
-    return match.group(1) if match else None
+    if match:
+        return match.group(1)
+    request_id = headers.get(b"x-request-id", b"").decode("latin-1")
+    return request_id if CORRELATION_ID.fullmatch(request_id) else None

@@ -21,7 +21,7 @@ _BODIES: list[type[BaseModel]] = []
 _REF = "#/components/schemas/{model}"
 COPY = Path(__file__).with_name("openapi.json")
 # What is told without a token; of /metrics, to this machine alone.
-OPEN = frozenset({"/health", "/ready"})
+OPEN = frozenset({"/health", "/ready", "/.well-known/authzen-configuration"})
 
 
 def body_of(model: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:

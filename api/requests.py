@@ -171,7 +171,7 @@ class Members:
         unknown = [name for name in self.values if name not in names]
         if unknown:
             faults = [
-                Fault("UNKNOWN_FIELD", f"{self.prefix}/{_escape(name)}", f"'{name[:64]}' has no meaning here") for name in unknown[:20]
+                Fault("UNKNOWN_FIELD", f"{self.prefix}/{pointer_part(name)}", f"'{name[:64]}' has no meaning here") for name in unknown[:20]
             ]
             raise FieldInvalid(f"unknown member '{unknown[0][:64]}'", faults)
 
@@ -231,5 +231,6 @@ def _require_correlation_id(value: object, pointer: str) -> str:
     return value
 
 
-def _escape(name: str) -> str:
+def pointer_part(name: str) -> str:
+    """A member's name as a JSON pointer writes it (RFC 6901)."""
     return name[:64].replace("~", "~0").replace("/", "~1")

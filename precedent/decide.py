@@ -25,13 +25,17 @@ from precedent.memory.features import FeatureReader
 from precedent.policy.compile import CompiledPolicy
 from precedent.policy.evaluate import EVALUATOR, Control, Moment, evaluate, moment_of
 from precedent.policy.facts import TypedFacts, type_facts
+from precedent.policy.model import Action
 
 BASELINE = "A"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked. `facts` come from a strict parser; `as_of_us` makes it an import, decided as of then."""
+    """What is asked. `facts` come from a strict parser; `as_of_us` makes it an import, decided as of then.
+
+    `named` are things by type and id: each is the fact that finds an entity of that type, where the action has one.
+    """
 
     node: str
     action: str | None
@@ -40,6 +44,7 @@ class Question:
     event_id: UUID | None = None
     as_of_us: int | None = None
     policy_ref: str | None = None
+    named: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ class Decider:
     async def _prepare(self, question: Question, call: Call) -> _Prepared:
         authority = await self._authority.current()
         policy, action = _policy_for(authority, question)
-        typed = type_facts(policy.document.actions[action], question.facts, question.facts_prefix)
+        typed = type_facts(policy.document.actions[action], _facts_of(question, policy.document.actions[action]), question.facts_prefix)
         now_us = self._clock.now_us()
         if question.as_of_us is not None:
             if question.as_of_us > now_us:
@@ -171,6 +176,21 @@ def _policy_for(authority: Authority, question: Question) -> tuple[CompiledPolic
         if action not in policy.actions:
             raise FieldInvalid(f"{policy.document.ref} has no action '{action}'")
     return policy, action
+
+
+def _facts_of(question: Question, action: Action) -> Mapping[str, Any]:
+    """Raises: FieldInvalid where the question names two things for one fact."""
+    if not question.named:
+        return question.facts
+    facts = dict(question.facts)
+    for fact in action.facts.values():
+        ids = [found for kind, found in question.named if kind == fact.entity]
+        ids += [facts[fact.name]] if ids and fact.name in facts else []
+        if any(other != ids[0] for other in ids):
+            raise FieldInvalid(f"more than one {fact.entity} is named: {fact.name} is one")
+        if ids:
+            facts[fact.name] = ids[0]
+    return facts
 
 
 def _entity_id(typed: TypedFacts, subject: Subject | None, entity_type: str) -> str:

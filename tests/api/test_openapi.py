@@ -15,6 +15,12 @@ from api.openapi import COPY, copy_text, describe
 from precedent.settings import load_settings
 
 WON = {"won": True, "margin": 0.3}
+ACCESS = {
+    "subject": {"type": "user", "id": "a"},
+    "action": {"name": "finance/approve_discount"},
+    "resource": {"type": "deal", "id": "D-1"},
+    "context": DEAL,
+}
 NO_JSON = {"/ledger/checkpoint", "/ledger/tile/{tile}"}  # files of a transparency log, as its clients read them
 OPERATIONS: list[tuple[str, str, object]] = [
     ("get", "/health", None),
@@ -31,6 +37,11 @@ OPERATIONS: list[tuple[str, str, object]] = [
     ("get", "/decisions", None),
     ("get", "/decisions/{decision_id}", None),
     ("get", "/decisions/{decision_id}/explanation", None),
+    ("get", "/.well-known/authzen-configuration", None),
+    ("post", "/access/v1/evaluation", ACCESS),
+    ("post", "/access/v1/evaluation", {}),
+    ("post", "/access/v1/evaluations", ACCESS),
+    ("post", "/access/v1/evaluations", ACCESS | {"evaluations": [{}, {"context": {}}, {"action": {}}]}),
     ("post", "/outcomes/{decision_id}", {"metrics": WON}),
     ("post", "/outcomes/{decision_id}", {"metrics": {}}),
     ("post", "/outcomes", {"outcomes": [{"decision_id": "7", "metrics": WON}]}),

@@ -49,8 +49,10 @@ ROUTES: list[tuple[str, str, object, str]] = [
     ("GET", "/ledger/tile/0/000.p/1", None, "read"),
     ("GET", f"/decisions/{uuid4()}/proof", None, "read"),
     ("GET", f"/decisions/{uuid4()}/explanation", None, "read"),
+    ("POST", "/access/v1/evaluation", {}, "decisions:write"),
+    ("POST", "/access/v1/evaluations", {"evaluations": [{}]}, "decisions:write"),
 ]
-NEED_NO_TOKEN = {"/health", "/ready", "/metrics", "/", "/problems", "/problems/{code}"}
+NEED_NO_TOKEN = {"/.well-known/authzen-configuration", "/health", "/ready", "/metrics", "/", "/problems", "/problems/{code}"}
 NEED_THE_INTERNAL_TOKEN = {"/jobs/{job}/run", "/jobs/runs/{run_id}"}
 INTERNAL = [("POST", "/jobs/aggregator/run"), ("GET", f"/jobs/runs/{uuid4()}")]
 

@@ -1,0 +1,103 @@
+"""The shapes of AuthZEN, as `api/models.py` has the others."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.models import DecisionAnswer, Fault
+
+_EXAMPLE: dict[str, Any] = {
+    "subject": {"type": "customer", "id": "C-4711", "properties": {"customer_tier": "A"}},
+    "action": {"name": "finance/approve_discount", "properties": {"requested_discount_pct": 0.08}},
+    "resource": {"type": "deal", "id": "D-1", "properties": {"deal_value": 12000, "base_margin_pct": 0.31}},
+    "context": {},
+}
+
+
+class AccessEntity(BaseModel):
+    """A subject or a resource. Where the action has a fact that finds a thing of this `type`, `id` is that fact."""
+
+    type: str
+    id: str
+    properties: dict[str, Any] | None = Field(None, description="facts")
+
+
+class AccessAction(BaseModel):
+    name: str = Field(description="node and action: finance/approve_discount")
+    properties: dict[str, Any] | None = Field(None, description="facts")
+
+
+class AccessRequest(BaseModel):
+    """What may who do to what: properties and context together are the facts, each named once."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    subject: AccessEntity
+    action: AccessAction
+    resource: AccessEntity
+    context: dict[str, Any] | None = Field(None, description="facts")
+
+
+class AccessDefaults(BaseModel):
+    """One evaluation of several; what it leaves out is taken from beside the list."""
+
+    subject: AccessEntity | None = None
+    action: AccessAction | None = None
+    resource: AccessEntity | None = None
+    context: dict[str, Any] | None = None
+
+
+class AccessOptions(BaseModel):
+    evaluations_semantic: Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"] = "execute_all"
+
+
+class AccessRequests(AccessDefaults):
+    """Up to 1,000 evaluations; without any, the members beside the list are the one that is asked."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"evaluations": [{}, {"context": {"note": "twice"}}]}]})
+    evaluations: list[AccessDefaults] | None = None
+    options: AccessOptions | None = None
+
+
+class AccessError(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    status: int
+    code: str
+    message: str
+    errors: list[Fault]
+
+
+class AccessRefused(BaseModel):
+    """Why one evaluation of several could not be decided; nothing was recorded for it."""
+
+    model_config = ConfigDict(extra="forbid")
+    error: AccessError
+
+
+class AccessAnswer(BaseModel):
+    """`decision` is true only for an approval that is in effect; `context` is the recorded decision."""
+
+    model_config = ConfigDict(extra="forbid")
+    decision: bool
+    context: DecisionAnswer
+
+
+class AccessAnswerInList(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    decision: bool
+    context: DecisionAnswer | AccessRefused
+
+
+class AccessAnswers(BaseModel):
+    """In the order of the request; shorter where the semantic ended it."""
+
+    model_config = ConfigDict(extra="forbid")
+    evaluations: list[AccessAnswerInList]
+
+
+class AccessConfiguration(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    policy_decision_point: str
+    access_evaluation_endpoint: str
+    access_evaluations_endpoint: str
