@@ -4,58 +4,25 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 import psycopg
 import sample_entries as sample
+from exporting import Covered
 
 from precedent.db.engine import API, OWNER, PIPELINE, connect
-from precedent.ledger.anchor import FolderAnchor
 from precedent.ledger.entry import Appended, Draft, Kind, NewSubject, Section, draft_entry
-from precedent.ledger.integrate import Integrator, origin_of
 from precedent.ledger.keyring import seal
-from precedent.ledger.signer import Signer
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
 
-SIGNER_SEED = bytes(range(32))
 # One full tile and some leaves beyond it.
 ENTRIES = 270
 # Events at the end, with nothing derived from them but their own rows.
 TAIL = 3
 ROLES = {Kind.PROMOTION: PIPELINE, Kind.ASSET: PIPELINE, Kind.RECOVERY: OWNER}
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """A chain with its signer and its anchor, which live outside the database."""
-
-    url: str
-    folder: Path
-    chain_id: uuid.UUID
-
-    @property
-    def signer(self) -> Signer:
-        return Signer(origin_of(self.chain_id), SIGNER_SEED, self.folder / "memory")
-
-    @property
-    def anchor(self) -> FolderAnchor:
-        return FolderAnchor(self.folder / "anchor")
-
-    def integrator(self) -> Integrator:
-        return Integrator(self.url, self.chain_id, self.signer, self.anchor)
-
-    def integrate(self) -> None:
-        """All that there is, by an integrator that starts and ends here."""
-        integrator = self.integrator()
-        try:
-            while integrator.step():
-                pass
-        finally:
-            integrator.close()
 
 
 def fill_with_every_kind(url: str) -> None:
@@ -68,15 +35,14 @@ def fill_with_every_kind(url: str) -> None:
     sample.append_all(url, [sample.event(900 + number) for number in range(TAIL)])
 
 
-def plant(url: str, folder: Path) -> Tree:
-    """The same with a tile and more than one checkpoint; `folder` takes the signer's memory and the anchor."""
-    with connect(url) as connection:
-        tree = Tree(url, folder, chain_id_of(connection, "main"))
+def plant(url: str, folder: Path) -> Covered:
+    """The same with a full tile and more than one checkpoint; `folder` takes the signer's memory and the anchor."""
+    covered = Covered(url, folder)
     fill_with_every_kind(url)
-    tree.integrate()
+    covered.integrate()
     sample.append_all(url, [sample.event(1000 + number) for number in range(ENTRIES - size_of(url))])
-    tree.integrate()
-    return tree
+    covered.integrate()
+    return covered
 
 
 def size_of(url: str) -> int:

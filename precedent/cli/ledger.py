@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -12,7 +12,11 @@ from rich.progress import Progress
 
 from precedent.cli import erasure
 from precedent.db.embedded import database_url
-from precedent.settings import load_settings
+from precedent.errors import SettingsInvalid
+from precedent.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from precedent.ledger.tree_check import Witnesses
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 erasure.add_to(app)
@@ -31,7 +35,7 @@ def verify(
     key: Annotated[str | None, typer.Option(help="with --export: the verifier key that you were told by other means")] = None,
     since: Annotated[Path | None, typer.Option(help="with --export: a checkpoint you trust; only what came after it is read")] = None,
 ) -> None:
-    """Check every entry by its bytes and every projection by its entry; exit 1 when anything is wrong."""
+    """Check every entry by its bytes, every projection by its entry, and all of it by what was signed; exit 1 when anything is wrong."""
     if export is not None:
         _verify_export(export, key, since, processes, as_json)
     if key is not None or since is not None:
@@ -39,16 +43,31 @@ def verify(
     from precedent.ledger.verify import verify_database
 
     settings = load_settings()
+    url = database_url(settings)
+    witnesses = _witnesses(url, settings)
     with _progress() as progress:
         task = progress.add_task("entries", total=None)
         report = verify_database(
-            database_url(settings),
+            url,
             chain=settings.chain,
             processes=processes,
+            witnesses=witnesses,
             on_progress=lambda done, size: progress.update(task, completed=done, total=size),
         )
     typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else str(report))
     raise typer.Exit(0 if report.is_intact else 1)
+
+
+def _witnesses(url: str, settings: Settings) -> Witnesses:
+    """Where the signer's key is not at hand, it is said that nobody outside the database was heard."""
+    from precedent.ledger.tree_check import NO_WITNESSES
+    from precedent.ledger.witnesses import read_witnesses
+
+    try:
+        return read_witnesses(url, settings)
+    except SettingsInvalid as error:
+        typer.echo(f"not compared with the signer's memory and the anchor: {error}", err=True)
+        return NO_WITNESSES
 
 
 def _verify_export(folder: Path, key: str | None, since: Path | None, processes: int | None, as_json: bool) -> NoReturn:

@@ -12,7 +12,9 @@ MAX_FINDINGS = 100
 
 
 class Verdict(StrEnum):
-    """Of an entry, of a row that should stand for one, or of a row of the ledger that belongs to no entry (`stray`)."""
+    """Of an entry, of a row that should stand for one, of a row of the ledger that belongs to no entry (`stray`), or of the whole against
+    what was signed: fewer entries than that (`truncated`), others (`forked`), signed by another key (`wrong_signer`).
+    """
 
     INTACT = "intact"
     MUTATED = "mutated"
@@ -20,6 +22,8 @@ class Verdict(StrEnum):
     REORDERED = "reordered"
     FORKED = "forked"
     STRAY = "stray"
+    TRUNCATED = "truncated"
+    WRONG_SIGNER = "wrong_signer"
     ERASED = "erased"
     PROJECTION_CHECKED = "projection_checked"
     PROJECTION_WRONG = "projection_wrong"
@@ -86,7 +90,8 @@ Timings: TypeAlias = dict[str, float]
 @dataclass(frozen=True, slots=True)
 class Report:
     """The result of one verification; `lawful` are the first sections that were erased lawfully. `timings` are seconds of work, summed
-    over processes: `entries`, `projections`.
+    over processes: `entries`, `projections`. The newest checkpoint covers the first `covered` entries; `witnesses` outside the database
+    were heard.
     """
 
     chain: str
@@ -98,6 +103,8 @@ class Report:
     seconds: float
     timings: Timings
     lawful: tuple[Finding, ...] = ()
+    covered: int = 0
+    witnesses: tuple[str, ...] = ()
 
     @property
     def is_intact(self) -> bool:
@@ -110,6 +117,8 @@ class Report:
             "is_intact": self.is_intact,
             "size": self.size,
             "head_leaf_hex": self.head_leaf_hex,
+            "covered": self.covered,
+            "witnesses": list(self.witnesses),
             "counts": dict(self.counts),
             "findings": [_as_dict(finding) for finding in self.findings],
             "lawful": [_as_dict(finding) for finding in self.lawful],
@@ -127,6 +136,8 @@ class Report:
         yield "projections: " + ", ".join(
             f"{self.counts[f'projection_{word}']} {word}" for word in ("checked", "wrong", "missing", "extra")
         )
+        heard = "compared with " + ", ".join(self.witnesses) if self.witnesses else "compared with no witness outside the database"
+        yield f"tree:        {self.covered} entries under checkpoints; {heard}"
         for finding in (*self.findings, *self.lawful):
             yield f"  {finding}"
         if self.left_out:

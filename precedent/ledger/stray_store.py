@@ -21,6 +21,8 @@ CHAINED = (
     "ledger.entry",
     "ledger.section",
     "ledger.subject_key",
+    "ledger.tile",
+    "ledger.checkpoint",
     "precedent.subjects",
     *(f"precedent.{table}" for table in TABLES),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -89,3 +89,37 @@ def write_tree(connection: psycopg.Connection, chain_id: UUID, tiles: Sequence[T
         note,
     )
     connection.execute(_INTEGRATE, parameters, binary=True)
+
+
+def checkpoint_sizes(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> list[int]:
+    """Of the checkpoints that cover `first` … `last` entries."""
+    query = "select size from ledger.checkpoint where chain_id = %s and size between %s and %s order by size"
+    return [size for (size,) in connection.execute(query, (chain_id, first, last))]
+
+
+def read_checkpoints(connection: psycopg.Connection, chain_id: UUID) -> Iterator[tuple[int, bytes, str]]:
+    """(size, root, note) of all, the oldest first."""
+    return connection.cursor().stream("select size, root, note from ledger.checkpoint where chain_id = %s order by size", (chain_id,))
+
+
+def read_leaf_tiles(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """(number, hashes, root) of the stored tiles of level 0 from `first` to `last`."""
+    query = "select number, hashes, root from ledger.tile where chain_id = %s and level = 0 and number between %s and %s"
+    return connection.cursor().stream(query, (chain_id, first, last), binary=True)
+
+
+def read_upper_tiles(connection: psycopg.Connection, chain_id: UUID) -> Iterator[tuple[int, int, bytes, bytes]]:
+    """(level, number, hashes, root) of those above."""
+    query = "select level, number, hashes, root from ledger.tile where chain_id = %s and level > 0 order by level, number"
+    return connection.cursor().stream(query, (chain_id,), binary=True)
+
+
+def uncovered_tiles(connection: psycopg.Connection, chain_id: UUID) -> list[tuple[int, int]]:
+    """(level, number) of stored tiles that reach beyond the newest checkpoint; the first hundred."""
+    query = """
+        select level, number from ledger.tile t where chain_id = %(chain)s and (level not between 0 and 6 or number < 0 or
+            (number + 1)::numeric * 256::numeric ^ (level + 1)
+                > (select coalesce(max(size), 0) from ledger.checkpoint c where c.chain_id = %(chain)s))
+        order by level, number limit 100
+    """
+    return connection.execute(query, {"chain": chain_id}).fetchall()

@@ -4,8 +4,9 @@ The entries are checked by `segment.py`, by their bytes alone. The projections a
 65,536 entries are spread over processes, each in one snapshot of its own. The head is read first and nothing beyond it is
 judged, so that this runs beside writers.
 
-Found by no check here: entries cut off at the end together with all that was derived from them, and a rewriting of the last
-entry with its hashes and its projections. Both need a witness outside the database.
+The tree is made again from the entries, by `tree_check.py`, and compared with the stored tiles and checkpoints, and with those that
+witnesses keep outside the database. Without a witness no check here finds entries cut off at the end together with all that was derived
+from them, nor a rewriting of the last entries with their hashes, projections, tiles and checkpoints.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
 import psycopg
 
 from precedent.db.engine import connect, with_options
-from precedent.ledger import entry_store, projection_store, stray_store
+from precedent.ledger import entry_store, projection_store, stray_store, tile_store
 from precedent.ledger.absence import Absent, judge_absences
+from precedent.ledger.integrate import origin_of
 from precedent.ledger.projection_store import Difference, Projection
 from precedent.ledger.report import Finding, Report, Tally, Verdict
 from precedent.ledger.rows import GENESIS, Before
 from precedent.ledger.segment import SegmentCheck
 from precedent.ledger.store import chain_id_of
+from precedent.ledger.tiles import TILE_HASHES
+from precedent.ledger.tree_check import NO_WITNESSES, StoredCheckpoint, StoredTile, TreeCheck, TreePart, TreeScan, Witnesses
 
+# A multiple of 256: a tile lies in one segment.
 SEGMENT_ENTRIES = 65_536
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 # Beyond this the record is a ruin, and what was derived from it says nothing more.
@@ -39,12 +44,17 @@ MAX_DAMAGED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Entries `first` … `last` of a chain. The first and the last span also look at rows beyond both ends."""
+    """Entries `first` … `last` of a chain. The first and the last span also look at rows beyond both ends.
+
+    Checkpoints cover the first `covered` entries; `sizes` are those of witnesses.
+    """
 
     chain_id: UUID
     first: int
     last: int
     is_last: bool
+    covered: int = 0
+    sizes: tuple[int, ...] = ()
 
     @property
     def from_seq(self) -> int:
@@ -64,6 +74,7 @@ class Scanned:
     damaged: array[int] = field(default_factory=lambda: array("q"))
     absent: list[Absent] = field(default_factory=list)
     erasures: dict[int, list[int]] = field(default_factory=dict)
+    parts: list[TreePart] = field(default_factory=list)
     entry_seconds: float = 0.0
     projection_seconds: float = 0.0
 
@@ -74,8 +85,11 @@ def verify_database(
     chain: str = "main",
     processes: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    witnesses: Witnesses = NO_WITNESSES,
 ) -> Report:
     """What is wrong with a chain and its projections; `on_progress` hears (entries done, entries in all).
+
+    What `witnesses` say was read before: what they have signed has to stand here.
 
     `url` is that of an administrator or of the owner: it reads every table. `processes` is by default one a core.
 
@@ -86,7 +100,9 @@ def verify_database(
     with _snapshot(url) as connection:
         chain_id = chain_id_of(connection, chain)
         head, leaf = entry_store.read_head(connection, chain_id) or (-1, b"")
-        spans = list(_plan(connection, chain_id, head))
+        covered = max(tile_store.checkpoint_sizes(connection, chain_id, 1, head + 1), default=0)
+        sizes = tuple(checkpoint.size for _, checkpoint in witnesses.checkpoints)
+        spans = [replace(span, covered=covered, sizes=sizes) for span in _plan(connection, chain_id, head)]
     done = 0
     results: list[tuple[int, Scanned]] = []
     for span, scanned in _scan_all(url, spans, min(processes or os.cpu_count() or 1, len(spans))):
@@ -98,6 +114,7 @@ def verify_database(
     with _snapshot(url) as connection:
         began = time.perf_counter()
         _judge_erasures(connection, chain_id, whole)
+        whole.tally.merge(_check_tree(connection, chain_id, head + 1, covered, whole.parts, witnesses))
         whole.tally.merge(_check_whole(connection, chain_id, head, whole.control, whole.damaged))
         whole.projection_seconds += time.perf_counter() - began
     return Report(
@@ -110,6 +127,8 @@ def verify_database(
         seconds=time.perf_counter() - started,
         timings={"entries": whole.entry_seconds, "projections": whole.projection_seconds},
         lawful=tuple(whole.tally.lawful),
+        covered=covered,
+        witnesses=tuple(name for name, _ in witnesses.checkpoints),
     )
 
 
@@ -122,6 +141,7 @@ def _gather(results: Sequence[Scanned]) -> Scanned:
         whole.damaged += scanned.damaged
         whole.absent += scanned.absent
         whole.erasures |= scanned.erasures
+        whole.parts += scanned.parts
         whole.entry_seconds += scanned.entry_seconds
         whole.projection_seconds += scanned.projection_seconds
     return whole
@@ -163,9 +183,14 @@ def scan(url: str, span: Span) -> Scanned:
     with _snapshot(url) as connection:
         began = time.perf_counter()
         check = SegmentCheck(span.chain_id, span.first, _before(connection, span))
+        tree = _tree_scan(connection, span)
         for row in entry_store.read_entries(connection, span.chain_id, span.from_seq, span.last):
             check.feed(row)
-        check.finish(span.last, entry_store.prev_leaf_at(connection, span.chain_id, span.last + 1))
+            before = check.before
+            tree.feed(row.seq, row.envelope, row.leaf, is_sure=before is not None and before.stored_leaf == before.leaf)
+        prev_leaf = entry_store.prev_leaf_at(connection, span.chain_id, span.last + 1)
+        check.finish(span.last, prev_leaf)
+        part = tree.finish(span.last + 1, prev_leaf)
         for seq, is_personal, total in stray_store.stray_sections(connection, span.chain_id, span.from_seq, span.to_seq):
             words = f"a {'personal' if is_personal else 'plain'} row without an entry ({total} such rows)"
             _note(check.tally, Verdict.STRAY, "section", words, seq=seq)
@@ -178,7 +203,13 @@ def scan(url: str, span: Span) -> Scanned:
             _judge(connection, check.tally, table, find)
         ended = time.perf_counter()
     timings = (entries_done - began, ended - entries_done)
-    return Scanned(check.tally, check.control, check.damaged, check.absent, check.erasures, *timings)
+    return Scanned(check.tally, check.control, check.damaged, check.absent, check.erasures, [part], *timings)
+
+
+def _tree_scan(connection: psycopg.Connection, span: Span) -> TreeScan:
+    sizes = tile_store.checkpoint_sizes(connection, span.chain_id, span.first + 1, min(span.last + 1, span.covered))
+    rows = tile_store.read_leaf_tiles(connection, span.chain_id, span.first // TILE_HASHES, span.last // TILE_HASHES)
+    return TreeScan(span.first, {*sizes, *span.sizes}, {number: StoredTile(hashes, root) for number, hashes, root in rows}, span.covered)
 
 
 def _before(connection: psycopg.Connection, span: Span) -> Before | None:
@@ -190,6 +221,22 @@ def _judge_erasures(connection: psycopg.Connection, chain_id: UUID, whole: Scann
     left = judge_absences(whole.tally, whole.absent, whole.erasures)
     for seq in stray_store.personal_sections(connection, chain_id, list(left)):
         _note(whole.tally, Verdict.STRAY, "section personal", f"it stands there, though entry {left[seq]} erased it", seq=seq)
+
+
+def _check_tree(
+    connection: psycopg.Connection, chain_id: UUID, size: int, covered: int, parts: Sequence[TreePart], witnesses: Witnesses
+) -> Tally:
+    """What was signed, against the tree over all `size` entries."""
+    check = TreeCheck(origin_of(chain_id), size, parts, witnesses.keys)
+    last_seq, _ = entry_store.read_head(connection, chain_id) or (-1, b"")
+    for row in map(StoredCheckpoint._make, tile_store.read_checkpoints(connection, chain_id)):
+        # Beside an integrator there are newer ones by now, of entries that were not read.
+        if row.size <= covered or row.size > last_seq + 1:
+            check.judge(row)
+    for name, checkpoint in witnesses.checkpoints:
+        check.judge_witness(name, checkpoint)
+    upper = {(level, number): StoredTile(hashes, root) for level, number, hashes, root in tile_store.read_upper_tiles(connection, chain_id)}
+    return check.finish(upper, covered, tile_store.uncovered_tiles(connection, chain_id))
 
 
 def _check_whole(connection: psycopg.Connection, chain_id: UUID, head: int, control: Sequence[int], damaged: Sequence[int]) -> Tally:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 import sample_entries as sample
+from exporting import SEED, Covered
 
 from precedent.cli import main
 from precedent.db.engine import API, connect
@@ -187,6 +189,25 @@ def test_the_command_line_says_what_is_wrong_and_exits_1(database_url: str, comm
     code, text = command("rebuild")
     assert (code, text) == (0, "projections of chain main rebuilt from 34 entries\n")
     assert command("verify")[0] == 0
+
+
+def test_the_command_line_hears_the_signer_and_the_anchor(
+    database_url: str, command: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sample.fill(database_url)
+    covered = Covered(database_url, tmp_path)
+    covered.integrate()
+    assert "compared with no witness outside the database" in command("verify")[1], "without a key"
+    monkeypatch.setenv("PRECEDENT_SIGNER_KEY", SEED.hex())
+    monkeypatch.setenv("PRECEDENT_HOME", str(tmp_path))
+    code, text = command("verify")
+    assert code == 0, text
+    assert "34 entries under checkpoints; compared with the signer's memory, the anchor" in text
+    off = TRIGGERS_OFF + "alter table ledger.checkpoint disable trigger user; "
+    run(database_url, off + "delete from ledger.entry where seq >= 30; delete from ledger.checkpoint")
+    code, text = command("verify", "--json")
+    report = json.loads(text)
+    assert (code, report["counts"]["truncated"], report["covered"]) == (1, 2, 0)
 
 
 def test_findings_beyond_the_first_hundred_are_counted() -> None:
