@@ -29,6 +29,8 @@ from precedent.db.embedded import EmbeddedPostgres
 from precedent.errors import LedgerBroken
 from precedent.ledger.keyring import Keyring, open_keyring, unseal
 from precedent.ledger.verify import verify_database
+from precedent.memory.embedder import TypedEmbedder
+from precedent.memory.embedding import embed_last
 from precedent.settings import load_settings
 
 CUSTOMER, NOTE, ALONE, MAIL = "C-planted-4711", "call the planted neighbour", "somebody planted alone", "planted.person@example.org"
@@ -47,6 +49,7 @@ class Story:
     dump_before: bytes
     opened_after: bytes
     dump_after: bytes
+    vectors: tuple[int, ...]
     told: dict[str, int]
     exported: tuple[bytes, ...]
     logs: bytes
@@ -127,6 +130,22 @@ def compute_features(url: str, target: Path) -> None:
         assert connection.execute(query).fetchall(), "people have features"
 
 
+def compute_vectors(url: str, client: httpx2.Client) -> None:
+    """Of every decision, which an outcome makes a precedent."""
+    with psycopg.connect(url) as connection:
+        ((chain_id,),) = connection.execute("select id from ledger.chain").fetchall()
+        decided = connection.execute("select id from precedent.decisions").fetchall()
+    for (decision_id,) in decided:
+        assert client.post(f"/outcomes/{decision_id}", json={"metrics": {"won": True, "margin": 0.3}}).status_code == 201
+    assert embed_last(url, chain_id, TypedEmbedder(), 1000, 1000).added_count == len(decided)
+
+
+def vectors_of(url: str, subjects: list[UUID]) -> int:
+    with psycopg.connect(url) as connection:
+        query = "select from precedent.decision_embeddings_384 where subject_id = any (%s)"
+        return len(connection.execute(query, (subjects,)).fetchall())
+
+
 def command(installation: Installation, *arguments: str, url: str | None = None, stdin: str | None = None) -> str:
     environment = {"PRECEDENT_DATABASE_URL": url or installation.database_url, "PRECEDENT_HOME": str(installation.settings.home_dir)}
     result = CliRunner().invoke(app, list(arguments), env=environment, input=stdin, catch_exceptions=False)
@@ -162,13 +181,21 @@ def tell(url: str, installation: Installation, folder: Path, from_backup: Callab
     with serve(installation, folder) as (serving,), serving.client() as client:
         alone = record(client)
         compute_features(url, folder / "dbt")
+        compute_vectors(url, client)
         keyring = open_keyring(installation.settings)
         lookups = tuple(keyring.lookup_hash(kind, CUSTOMER) for kind in ("customer", "subject"))
         opened_before, dump_before = opened(url, keyring), dump_of(url)
+        with psycopg.connect(url) as connection:
+            subjects = [
+                one
+                for (one,) in connection.execute("select subject_id from precedent.subjects where lookup_hash = any (%s)", ([*lookups],))
+            ]
+        vectors = [vectors_of(url, subjects)]
 
         names = f"customer:{CUSTOMER}\nsubject:{CUSTOMER}\nentry:{alone}\n"
         command(installation, "erase", "--subject", "-", "--reason", "asked by the person", "--yes", stdin=names)
         opened_after, dump_after = opened(url, keyring), dump_of(url)
+        vectors.append(vectors_of(url, subjects))
         told = returning_person(client)
         command(installation, "erase", "--subject", f"customer:{CUSTOMER}", "--reason", "asked again", "--yes")
         told["erased"] = verify_database(url, processes=1).counts["erased"]
@@ -191,6 +218,7 @@ def tell(url: str, installation: Installation, folder: Path, from_backup: Callab
         dump_before=dump_before,
         opened_after=opened_after,
         dump_after=dump_after,
+        vectors=tuple(vectors),
         told=told,
         exported=tuple(exported),
         logs=logs + (Path(url.partition("host=")[2]).parent / "postgres.log").read_bytes(),
@@ -238,6 +266,10 @@ def test_the_person_stands_in_no_table_no_log_and_no_new_export(story: Story, va
     for place in (story.dump_after, *story.exported, story.logs):
         for form in forms_of(value):
             assert form not in place
+
+
+def test_no_vector_of_the_person_is_left(story: Story) -> None:
+    assert story.vectors == (3, 0)
 
 
 def test_the_mapping_from_the_pseudonym_is_gone(story: Story) -> None:
