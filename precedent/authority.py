@@ -47,7 +47,7 @@ class Authority:
         """
         actions = self.active.get(node)
         if not actions:
-            raise NodeNotFound(f"no active policy declares the node '{node}'")
+            raise NodeNotFound(f"no active policy declares the node '{node}': publish one and activate it")
         if action is None:
             defaults = {policy.document.default_action for policy in actions.values()} - {None}
             candidates = defaults or set(actions)

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from precedent.cli.advice import not_declared
 from precedent.db.embedded import database_url
 from precedent.db.engine import API, connect
 from precedent.guard.flags import MAX_LEVEL, set_flag
@@ -30,8 +31,11 @@ def set_one(
 ) -> None:
     """Set an action's flag, at once for every process."""
     settings = load_settings()
-    set_flag(database_url(settings), settings, node, action, enabled, max_level, reason, PRINCIPAL)
+    url = database_url(settings)
+    set_flag(url, settings, node, action, enabled, max_level, reason, PRINCIPAL)
     typer.echo(f"{node}/{action} is {f'enabled up to AL{max_level}' if enabled else 'not enabled'}")
+    for line in not_declared(url, settings, node, action):
+        typer.echo(line)
 
 
 @app.command("list")

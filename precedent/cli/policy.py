@@ -78,7 +78,7 @@ def publish(
     published = registry.publish(url, settings, read_file(file), str(file), PRINCIPAL)
     typer.echo(f"{published.ref} {'published' if published.is_new else 'was published before'}, digest {published.digest}")
     if activated:
-        policy_change.tell(url, settings, activate(url, settings, published.ref, PRINCIPAL), f"{published.ref} is active")
+        policy_change.tell_activated(url, settings, activate(url, settings, published.ref, PRINCIPAL), published.ref)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from precedent.cli.advice import not_enabled
 from precedent.cli.blast_radius import show_blast_radius
 from precedent.db.embedded import database_url
 from precedent.db.engine import API, connect
@@ -44,7 +45,7 @@ def activate(ref: Reference, reason: Reason = None, last: Blast = DEFAULT_LAST, 
     settings = load_settings()
     url = database_url(settings)
     show_blast_radius(url, settings, ref, last, is_sure)
-    tell(url, settings, change.activate(url, settings, ref, PRINCIPAL, reason=reason), f"{ref} is active")
+    tell_activated(url, settings, change.activate(url, settings, ref, PRINCIPAL, reason=reason), ref)
 
 
 @app.command()
@@ -156,15 +157,23 @@ def what_of(proposal: Proposal) -> str:
     return f"activate {proposal.ref}" if proposal.op == "activate" else "ask for one person alone"
 
 
-def tell(url: str, settings: Settings, recorded: Recorded, done: str) -> None:
-    """Say that it is done, or that it waits for somebody else."""
+def tell_activated(url: str, settings: Settings, recorded: Recorded, ref: str) -> None:
+    """Say that a version is active and what it still lacks to decide, or that it waits for somebody else."""
+    if tell(url, settings, recorded, f"{ref} is active"):
+        for line in not_enabled(url, settings, ref):
+            typer.echo(line)
+
+
+def tell(url: str, settings: Settings, recorded: Recorded, done: str) -> bool:
+    """Say that it is done, or that it waits for somebody else; whether it is done."""
     if recorded is not None:
         with connect(url, API) as connection:
             held = find_proposal(connection, chain_id_of(connection, settings.chain), recorded.entry_id)
         if held is not None:
             typer.echo(f"proposed: {what_of(held)}; {held.node} needs a second person: precedent policy approve {held.id}")
-            return
+            return False
     typer.echo(done)
+    return True
 
 
 def _authorise(url: str, settings: Settings, proposal_id: UUID, token: str) -> tuple[Principal, Proposal]:

@@ -249,7 +249,8 @@ def _require_version(connection: psycopg.Connection, chain_id: UUID, ref: str) -
     name, _, version = ref.partition("@")
     row = connection.execute(store.VERSION, (chain_id, name, version)).fetchone()
     if row is None:
-        raise PolicyNotFound(f"no policy {ref} is published")
+        named = "" if version else "; name its version too: NAME@1.0.0"
+        raise PolicyNotFound(f"no policy {ref} is published{named}")
     status, _, node, source = row
     return _Version(name, version, status, node, source)
 

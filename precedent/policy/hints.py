@@ -27,7 +27,7 @@ HINTS = {
     "NOT_ALLOWED": "write a comparison of single facts, joined by && and ||; a list is only looked into by `in`",
     "NOT_ON_GRID": "a ratio has at most 4 decimals, a score 6, money those of its currency, an int none",
     "NOT_UTF8": "save the file as UTF-8",
-    "NOT_YAML": "keys of one block start in one column; put text that holds : or # into quotes",
+    "NOT_YAML": "keys of one block start in one column; put text that holds : or #, or begins with ! or *, into quotes",
     "NO_SUITE": "write at least one case; docs/policies.md shows how",
     "NOW": "write an instant with its zone, such as 2026-11-17T12:00:00Z, in the case or once as `now` of the suite",
     "NUMBER": "write fewer digits; money is at most about 90 trillion",

@@ -12,6 +12,7 @@ from precedent.policy.model import Action, Fact
 from precedent.policy.structure import suggest
 
 MOMENT = ("weekday", "local_minute")
+NUMBERS = ("guard", "band")
 _CEL_TYPES = {"bool": "bool", "enum": "string", "string": "string", "text": "string"}
 _FEATURE_KINDS = {bool: "bool", str: "string"}
 
@@ -58,7 +59,10 @@ def refusal(name: str, scope: Mapping[str, Variable], extra: Mapping[str, object
         return None
     variable = scope.get(name)
     if variable is None:
-        return "UNKNOWN_NAME", f"nothing is named '{name}' here", suggest(name, [*_readable(scope), *extra])
+        owner, _, number = name.partition(".")
+        known = [*_readable(scope), *extra]
+        declare = f"give the number in the rule's `with: {{{number}: …}}`" if owner in NUMBERS and not extra else None
+        return "UNKNOWN_NAME", f"nothing is named '{name}' here", declare or suggest(name, known)
     fact = variable.fact
     if fact is not None and not fact.is_readable:
         return "PERSONAL_IN_RULE", f"{fact.name} is personal: no rule and no text may read it", None

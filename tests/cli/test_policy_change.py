@@ -9,6 +9,7 @@ from policy_steps import states
 from running_api import Installation
 from typer.testing import CliRunner
 
+from precedent.cli.flag import app as flag_app
 from precedent.cli.policy import app
 from precedent.errors import PolicyVersionExists, SamePerson, ScopeMissing, TokenUnknown
 from precedent.guard.access import create_token
@@ -74,3 +75,18 @@ def test_files_are_compared_with_what_was_published(url: str, tmp_path: Path) ->
     (tmp_path / "finance" / FINANCE.name).write_text(FINANCE.read_text().replace("max_discount: 0.05", "max_discount: 0.06"))
     with pytest.raises(PolicyVersionExists):
         run("check", str(tmp_path))
+
+
+def test_a_flag_for_what_no_policy_declares_is_set_and_said(url: str) -> None:
+    told = CliRunner().invoke(flag_app, ["set", "finance", "aprove_discount", "--on", "--reason", "a slip"]).output
+    assert "finance/aprove_discount is enabled up to AL3" in told
+    assert (
+        "no active policy declares finance/aprove_discount yet; declared are: credit/accept_application, finance/approve_discount" in told
+    )
+    assert "yet" not in CliRunner().invoke(flag_app, ["set", "*", "*", "--on", "--reason", "over"]).output
+
+
+def test_an_activation_says_which_actions_are_still_off(url: str, tmp_path: Path) -> None:
+    assert "not enabled" not in run("publish", str(next_version(tmp_path)), "--activate"), "they are on"
+    CliRunner().invoke(flag_app, ["set", "finance", "approve_discount", "--off", "--reason", "a pause"])
+    assert "approve_discount is not enabled yet: precedent flag set finance approve_discount --on" in run("activate", FIRST, "--yes")

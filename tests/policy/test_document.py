@@ -259,6 +259,11 @@ def test_the_schemas_are_schemas_and_describe_every_key(name: str) -> None:
     assert undescribed(schema, name) == []
 
 
+def test_a_number_that_no_rule_gives_is_asked_for() -> None:
+    (problem,) = problems_of(guard("facts.base_margin_pct > guard.most"))
+    assert problem.suggestion == "give the number in the rule's `with: {most: …}`"
+
+
 def test_a_policy_of_fifty_rules_loads_in_a_moment() -> None:
     start_text, rest = BASE.split("      - name: tight", 1)
     band = "      - {{name: b{0}, level: AL1, with: {{max_discount: 0.0{0:03d}, min_margin: 0.25}}, when: {1}, reason: B_{0}}}\n"
