@@ -8,7 +8,7 @@ after the last decision was seen, exactly, and with limits that people read; mem
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -113,6 +113,14 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
 Segment: TypeAlias = tuple[str, str, Typed | None]  # (action, fact, bucket or value); None where the fact was not sent
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What is counted of an action's facts: amounts with their currency, and what segments are cut by."""
+
+    money: tuple[tuple[str, str], ...]
+    segments: tuple[Fact, ...]
+
+
 @dataclass(slots=True)
 class Tally:
     """All that was compared. Of the differences the newest `limit` are kept, flips before those that are reworded."""
@@ -126,6 +134,7 @@ class Tally:
     moves: dict[Move, Moved] = field(default_factory=dict)
     segments: dict[Segment, Cell] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
+    _counted: dict[str, _Counted] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def decided(self) -> int:
@@ -137,25 +146,28 @@ class Tally:
 
     def compare(self, recorded: Recorded, action: Action, before: dict[str, Any], after: dict[str, Any], is_same: bool) -> None:
         """Count one decision; `action` is the candidate's contract of it."""
-        move = (standing_of(before), standing_of(after))
-        moved = self.moves.setdefault(move, Moved())
-        moved.count += 1
-        money = _money_of(action, recorded.facts)
-        moved.money.update(money)
+        counted = self._counted.get(action.name)
+        if counted is None:
+            counted = self._counted[action.name] = _counted(action)
+        facts, move = recorded.facts, (standing_of(before), standing_of(after))
         is_flip = move[0] != move[1]
-        for fact in action.facts.values():
-            if fact.is_readable and (fact.type in NUMERIC_TYPES or fact.type in {"enum", "bool"}):
-                segment = (action.name, fact.name, bucket_of(fact, recorded.facts.get(fact.name)))
-                self._segment(segment, move if is_flip else None, money)
+        money = [(key, value) for key in counted.money if type(value := facts.get(key[0])) is int]
+        moved = self.moves.get(move)
+        if moved is None:
+            moved = self.moves[move] = Moved()
+        moved.count += 1
+        for key, value in money:
+            moved.money[key] += value
+        for fact in counted.segments:
+            self._segment((action.name, fact.name, bucket_of(fact, facts.get(fact.name))), move if is_flip else None, money)
         if is_same:
             self.same += 1
             return
         self.reworded += not is_flip
-        self._keep(
-            Difference(recorded.seq, recorded.entry_id, recorded.correlation_id, recorded.decided_at, recorded.action, before, after)
-        )
+        if self.limit:
+            self._keep(recorded, before, after)
 
-    def _segment(self, segment: Segment, flip: Move | None, money: Money) -> None:
+    def _segment(self, segment: Segment, flip: Move | None, money: Sequence[tuple[tuple[str, str], int]]) -> None:
         cell = self.segments.get(segment)
         if cell is None:
             cell = self.segments[segment] = Cell()
@@ -165,10 +177,13 @@ class Tally:
         cell.flips += 1
         cell.gained += flip[1].acts and not flip[0].acts
         cell.lost += flip[0].acts and not flip[1].acts
-        cell.money.update(money)
+        for key, value in money:
+            cell.money[key] += value
 
-    def _keep(self, difference: Difference) -> None:
-        self.differences.append(difference)
+    def _keep(self, recorded: Recorded, before: dict[str, Any], after: dict[str, Any]) -> None:
+        self.differences.append(
+            Difference(recorded.seq, recorded.entry_id, recorded.correlation_id, recorded.decided_at, recorded.action, before, after)
+        )
         if len(self.differences) > 2 * self.limit + 64:
             self.trim()
 
@@ -191,14 +206,12 @@ class Tally:
         self.trim()
 
 
-def _money_of(action: Action, facts: Mapping[str, Typed]) -> Money:
-    money: Money = Counter()
-    for fact in action.facts.values():
-        if fact.type == "money" and fact.is_readable and fact.currency:
-            value = facts.get(fact.name)
-            if type(value) is int:
-                money[fact.name, fact.currency] = value
-    return money
+def _counted(action: Action) -> _Counted:
+    readable = [fact for fact in action.facts.values() if fact.is_readable]
+    return _Counted(
+        money=tuple((fact.name, fact.currency) for fact in readable if fact.type == "money" and fact.currency),
+        segments=tuple(fact for fact in readable if fact.type in NUMERIC_TYPES or fact.type in {"enum", "bool"}),
+    )
 
 
 def bucket_of(fact: Fact, value: Typed | None) -> Typed | None:

@@ -26,6 +26,7 @@ from tests.bench.clients import client_name
 from tests.bench.endpoint import EndpointRow, measure_endpoints
 from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.policies import decision_us, load_ms
+from tests.bench.replay import Replayed, replay_rate
 from tests.bench.report import Findings, render
 from tests.bench.singles import Verified, evaluation_us, import_rate, verify_rate
 from tests.bench.stack import fresh_database, running_api, running_noop
@@ -87,7 +88,7 @@ def measure(home: Path, plan: Plan) -> Findings:
     try:
         tell("database")
         machine = describe_machine(server.url, home, load_average, client_name())
-        endpoints, api_start_mb, api_mb, import_per_second = _measure_api(home, server, plan, tell)
+        endpoints, api_start_mb, api_mb, replayed, import_per_second = _measure_api(home, server, plan, tell)
         appends, verified = _measure_ledger(server, plan, tell)
     finally:
         server.stop()
@@ -107,20 +108,23 @@ def measure(home: Path, plan: Plan) -> Findings:
         fifty_rules_ms,
         import_per_second,
         analysed_seconds,
+        replayed,
     )
 
 
 def _measure_api(
     home: Path, server: EmbeddedPostgres, plan: Plan, tell: Callable[[str], None]
-) -> tuple[list[EndpointRow], float, float, float | None]:
-    """The endpoints, the API's memory in MB before and after them, and the import into the same API."""
+) -> tuple[list[EndpointRow], float, float, Replayed, float | None]:
+    """The endpoints, the API's memory in MB before and after them, a replay of what it decided, and the import into the same API."""
     postgres = psutil.Process(server.identity.pid)
     with running_api(home, fresh_database(server, "api")) as api, running_noop(home) as noop:
         start_mb = _resident_mb(api.served.process)
         endpoints = measure_endpoints(api, noop, postgres, plan.rounds, plan.endpoint_seconds, tell)
         loaded_mb = _resident_mb(api.served.process)
+        tell("replay")
+        replayed = replay_rate(api.database_url)
         tell("import")
-        return endpoints, start_mb, loaded_mb, import_rate(api, plan.import_cases)
+        return endpoints, start_mb, loaded_mb, replayed, import_rate(api, plan.import_cases)
 
 
 def _measure_ledger(server: EmbeddedPostgres, plan: Plan, tell: Callable[[str], None]) -> tuple[list[AppendRow], Verified]:

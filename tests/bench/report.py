@@ -9,6 +9,7 @@ from tests.bench.analysis import RULES
 from tests.bench.appends import ROW_LOCK, AppendRow
 from tests.bench.endpoint import NOOP, PLAIN, EndpointRow
 from tests.bench.records import DECISIONS, EVENTS
+from tests.bench.replay import Replayed
 from tests.bench.singles import LOG_CASES, Verified
 
 BUSY = (
@@ -26,6 +27,8 @@ drafting is told apart. p50 and p99 are of a commit; CPU is by entry.
 - *Rounds*: each thing once, then each once more. Figures are medians over the rounds, a ratio is the median of each round's own.
 - *Policies*: 20 rules over 30 facts from a dict of raw facts to verdict, trace, reasons and nearest change, every rule asked, the \
 dearer of an approval and an escalation; 50 rules from text to type-checked rules. Both are the best of 9 rounds.
+- *Replay*: of the endpoint's newest decisions, by one process: planned, read, derived and compared. By core is by second \
+of that process's own time; by the clock it waits for its backend, too.
 - *Import*: of the first cases of the log, the command's own start included, and from that to all of them."""
 
 
@@ -47,6 +50,7 @@ class Findings:
     fifty_rules_ms: float
     import_per_second: float | None
     analysis_seconds: float
+    replayed: Replayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,9 @@ def goals_of(findings: Findings) -> list[Goal]:
         goals.append(
             Goal(f"import of {LOG_CASES:,} cases, from a part of them", LOG_CASES / findings.import_per_second, 90, " s", at_least=False)
         )
+    replayed = findings.replayed
+    goals.append(Goal("decisions derived again, a second and core", replayed.verified_per_cpu_second, 15_000, "/s"))
+    goals.append(Goal("decisions by another policy, a second and core", replayed.compared_per_cpu_second, 15_000, "/s"))
     goals.append(Goal(f"analysis of a policy of {RULES} rules", findings.analysis_seconds, 10, " s", at_least=False))
     return goals
 
@@ -172,9 +179,19 @@ def _singles(findings: Findings) -> str:
         ["one evaluation of the finance policy, an approval", f"{findings.approve_us:.0f} µs"],
         ["one evaluation of the finance policy, an escalation", f"{findings.escalate_us:.0f} µs"],
     ]
+    rows += _replays(findings.replayed)
     if findings.import_per_second is not None:
         rows.append(["import of loan applications, start included", f"{_number(findings.import_per_second)} cases/s"])
     return table(["what", "found"], rows)
+
+
+def _replays(replayed: Replayed) -> list[list[str]]:
+    state = "each byte for byte" if replayed.is_equal else "**NOT ALL EQUAL**"
+    return [
+        ["decisions derived again, one process", f"{_number(replayed.verified_per_second)}/s by the clock"],
+        ["decisions by another policy, one process", f"{_number(replayed.compared_per_second)}/s by the clock"],
+        ["the decisions that were derived again", f"{replayed.decisions:,}, {state}"],
+    ]
 
 
 def _draft_us(rows: Sequence[AppendRow], kind: str) -> float:

@@ -13,6 +13,7 @@ from tests.bench.endpoint import NOOP, PLAIN, WITH_CUSTOMER, EndpointRow
 from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.policies import decision_us, load_ms
 from tests.bench.records import DECISIONS, EVENTS
+from tests.bench.replay import Replayed
 from tests.bench.report import BUSY, Findings, Goal, goals_of, render
 from tests.bench.singles import Verified, evaluation_us
 
@@ -38,6 +39,7 @@ FINDINGS = Findings(
     fifty_rules_ms=51.0,
     import_per_second=200.0,
     analysis_seconds=2.5,
+    replayed=Replayed(20_000, True, 9_000.0, 16_000.0, 7_000.0, 14_000.0),
 )
 
 
@@ -59,12 +61,16 @@ def test_each_number_wanted_stands_beside_what_was_found() -> None:
     assert rows_of(text, "analysis of a policy of 60 rules")[0][1:] == ["≤ 10 s", "2.5 s", "yes"]
     assert rows_of(text, "20 rules over 30 facts")[0][1:] == ["≤ 80 µs", "70 µs", "yes"]
     assert rows_of(text, "load and type-check")[0][1:] == ["≤ 50 ms", "51 ms", "**no**"]
-    assert "**3 of 11 numbers wanted were not reached.**" in text
+    assert rows_of(text, "decisions derived again, a second")[0][1:] == ["≥ 15,000/s", "16,000/s", "yes"]
+    assert rows_of(text, "decisions by another policy, a second")[0][1:] == ["≥ 15,000/s", "14,000/s", "**no**"]
+    assert rows_of(text, "the decisions that were derived again")[0][1:] == ["20,000, each byte for byte"]
+    assert "**4 of 13 numbers wanted were not reached.**" in text
 
 
 def test_a_run_that_reached_all_says_so() -> None:
     faster = [replace(row, per_second=20_000.0, of_row_lock=20.0) for row in FINDINGS.appends]
-    assert "Every number wanted was reached." in render(replace(FINDINGS, appends=faster, fifty_rules_ms=50.0))
+    replayed = replace(FINDINGS.replayed, compared_per_cpu_second=20_000.0)
+    assert "Every number wanted was reached." in render(replace(FINDINGS, appends=faster, fifty_rules_ms=50.0, replayed=replayed))
 
 
 def test_each_side_of_a_goal_is_judged_at_its_edge() -> None:
@@ -85,6 +91,10 @@ def test_a_busy_machine_is_named_at_the_top() -> None:
 
 def test_a_chain_that_does_not_verify_is_said_plainly() -> None:
     assert "**NOT INTACT**" in render(replace(FINDINGS, verified=replace(FINDINGS.verified, is_intact=False)))
+
+
+def test_a_decision_that_is_not_derived_to_its_bytes_is_said_plainly() -> None:
+    assert "**NOT ALL EQUAL**" in render(replace(FINDINGS, replayed=replace(FINDINGS.replayed, is_equal=False)))
 
 
 def test_without_the_real_log_its_rows_are_left_out() -> None:
