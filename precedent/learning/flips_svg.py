@@ -1,42 +1,32 @@
-"""The flips of a report as a picture: from what to what, as ribbons whose width is their count. SVG 1.1 without scripts or fonts.
+"""The flips of a report as a picture: from what to what, as ribbons whose width is their count.
 
-Readable in light and dark, on paper and by a screen reader: the description says in words what the ribbons show, colours differ
-in lightness, too, and every ribbon stands again as a line of text. What doesn't flip is a share in the bar on top and no ribbon:
-beside it nobody would see the others.
+Below it the same by segment: what kind of request flips. Readable in light and dark, on paper and by a screen reader: the
+description says in words what the ribbons show, colours differ in lightness, too, and every ribbon stands again as a line of
+text. What doesn't flip is a share in the bar on top and no ribbon: beside it nobody would see the others.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from precedent.learning.flip_report import FlipReport, write_share
 from precedent.learning.flips import Moved, Standing
+from precedent.learning.flips_svg_segments import segments_panel
 from precedent.learning.money import money_words
+from precedent.learning.svg_page import LINE, MARGIN, STYLE, WIDTH, write_bar, write_text
 
-WIDTH = 760
-MARGIN = 24
 FLOW_TOP = 148
 FLOW_HEIGHT = 240
 NODE_WIDTH = 12
 LEFT, RIGHT = 190, WIDTH - 190
 GAP = 18
 LEAST = 2.0  # a ribbon that one decision makes can be seen still
-LINE = 20
 MAX_LINES = 12
 
-STYLE = """
-text { font: 13px system-ui, sans-serif; fill: #1b1f24 }
-.head { font-size: 16px; font-weight: 600 } .quiet { fill: #57606a } .end { text-anchor: end }
-.paper { fill: #ffffff } .node { fill: #57606a } .all { fill: #d0d7de } .gained { fill: #0969da } .lost { fill: #bc4c00 }
-.moved { fill: #8250df } .ribbon { fill-opacity: 0.45 }
-@media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .quiet { fill: #9198a1 } .paper { fill: #0d1117 } .node { fill: #9198a1 } .all { fill: #30363d }
-  .gained { fill: #58a6ff } .lost { fill: #f0883e } .moved { fill: #bc8cff } .ribbon { fill-opacity: 0.55 }
-}
-"""
-KINDS = {"gained": "acts alone now", "lost": "acts alone no longer", "moved": "other change"}
+KINDS = {"gained": "acts alone now", "lost": "acts alone no longer", "moved": "another level or verdict"}
 
 Move = tuple[Standing, Standing, Moved]
 
@@ -55,8 +45,9 @@ def flips_svg(report: FlipReport) -> str:
     """The picture as one document."""
     moves = report.moves
     lines = _lines(moves)
-    flow = FLOW_HEIGHT if moves else 0
-    height = FLOW_TOP + flow + MARGIN + LINE * (len(lines) + 1)
+    at = FLOW_TOP + (FLOW_HEIGHT if moves else 0) + MARGIN + LINE // 2
+    panel, bottom = segments_panel(report, at + LINE * len(lines) + MARGIN)
+    height = round(bottom + MARGIN) if panel else at + LINE * len(lines) + MARGIN // 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         'role="img" aria-labelledby="title desc">',
@@ -67,12 +58,11 @@ def flips_svg(report: FlipReport) -> str:
         *_header(report),
         *(_flow(report, moves) if moves else ()),
     ]
-    at = FLOW_TOP + flow + MARGIN + LINE // 2
     for place, (kind, text) in enumerate(lines):
         y = at + LINE * place
-        parts.append(f'<rect class="{kind}" x="{MARGIN}" y="{y - 10}" width="10" height="10"/>' if kind else "")
-        parts.append(_text(MARGIN + 18, y, text))
-    return "\n".join([part for part in parts if part] + ["</svg>", ""])
+        parts.append(write_bar(kind, MARGIN, y - 10, 10, 10) if kind else "")
+        parts.append(write_text(MARGIN + 18, y, text))
+    return "\n".join([*(part for part in parts if part), *panel, "</svg>", ""])
 
 
 def _title(report: FlipReport) -> str:
@@ -95,25 +85,33 @@ def _header(report: FlipReport) -> list[str]:
     bar = [f'<rect class="all" x="{MARGIN}" y="72" width="{width}" height="8" rx="2"/>']
     if share:
         bar.append(f'<rect class="node" x="{MARGIN}" y="72" width="{max(width * share, LEAST):.1f}" height="8" rx="2"/>')
-    legend = []
-    x = MARGIN
-    for kind, words in KINDS.items() if tally.flips else ():
-        legend += [f'<rect class="{kind}" x="{x}" y="94" width="10" height="10"/>', _text(x + 16, 104, words, "quiet")]
-        x += 180
-    return [_text(MARGIN, 36, _title(report), "head"), _text(MARGIN, 60, said, "quiet"), *bar, *legend]
+    return [write_text(MARGIN, 36, _title(report), "head"), write_text(MARGIN, 60, said, "quiet"), *bar, *_legend(report.moves)]
+
+
+def _legend(moves: Sequence[Move]) -> list[str]:
+    """Of the colours that occur, each with its count."""
+    counts = Counter[str]()
+    for was, becomes, moved in moves:
+        counts[_kind(was, becomes)] += moved.count
+    parts, x = [], MARGIN
+    for kind, words in KINDS.items():
+        if counts[kind]:
+            parts += [write_bar(kind, x, 94, 10, 10), write_text(x + 16, 104, f"{words}: {counts[kind]:,}", "quiet")]
+            x += 240
+    return parts
 
 
 def _flow(report: FlipReport, moves: Sequence[Move]) -> list[str]:
     scale = _scale(report, moves)
     sides = [_nodes(report, moves, side, scale) for side in (0, 1)]
-    parts = [_text(LEFT - 20, FLOW_TOP - 12, "was", "quiet end"), _text(RIGHT + 20, FLOW_TOP - 12, "becomes", "quiet")]
+    parts = [write_text(LEFT - 20, FLOW_TOP - 12, "was", "quiet end"), write_text(RIGHT + 20, FLOW_TOP - 12, "becomes", "quiet")]
     for side, x in ((0, LEFT), (1, RIGHT)):
         for node in sides[side].values():
             left = x if side else x - NODE_WIDTH
             parts.append(f'<rect class="node" x="{left}" y="{node.top:.1f}" width="{NODE_WIDTH}" height="{node.height:.1f}"/>')
             label = f"{node.standing} · {node.count:,}" if side else f"{node.count:,} · {node.standing}"
             middle = node.top + node.height / 2 + 4
-            parts.append(_text(x + 20, middle, label) if side else _text(x - 20, middle, label, "end"))
+            parts.append(write_text(x + 20, middle, label) if side else write_text(x - 20, middle, label, "end"))
     used = [dict.fromkeys(nodes, 0.0) for nodes in sides]
     # In the order of both sides, so that ribbons cross as little as they must.
     order = report.standings
@@ -174,8 +172,3 @@ def _lines(moves: Sequence[Move]) -> list[tuple[str | None, str]]:
 def _said(was: Standing, becomes: Standing, moved: Moved) -> str:
     money = money_words(moved.money)
     return f"{was} → {becomes}: {moved.count:,}" + (f" ({money})" if money else "")
-
-
-def _text(x: float, y: float, words: str, kind: str | None = None) -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:g}" y="{y:.1f}"{named}>{escape(words)}</text>'

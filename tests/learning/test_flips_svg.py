@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from precedent.learning.flip_report import FlipReport, write_share
-from precedent.learning.flips import Moved, Standing, Tally
+from precedent.learning.flips import Cell, Moved, Standing, Tally
 from precedent.learning.flips_svg import LEAST, flips_svg
+from precedent.learning.flips_svg_segments import BAR_LEFT, BAR_WIDTH, MAX_FACTS
+from precedent.policy.model import Action
+from tests.policy.shipped import FINANCE, compile_text, compiled, finance_with
 
 SVG = "{http://www.w3.org/2000/svg}"
 FULL, BROAD, ASK, DENY = Standing("approve", 3), Standing("approve", 2), Standing("escalate", 0), Standing("deny", 0)
@@ -65,6 +70,45 @@ def test_many_moves_fit() -> None:
     bottoms = [float(str(rect.get("y", 0))) + float(str(rect.get("height"))) for rect in root.findall(f"{SVG}rect")]
     assert max(bottoms) <= height
     assert "other moves" in "".join(root.itertext())
+
+
+FINANCE_ACTIONS = compiled(FINANCE).document.actions
+
+
+def by_tier(cells: dict[str, Cell], actions: Mapping[str, Action] = FINANCE_ACTIONS) -> FlipReport:
+    """Flips of two kinds; of the segments only those of the customer's tier."""
+    told = report({(FULL, FULL): 80, (FULL, ASK): 15, (ASK, FULL): 5})
+    told.tally.segments = {("approve_discount", "customer_tier", tier): cell for tier, cell in cells.items()}
+    return replace(told, actions=actions)
+
+
+def bars_of(root: ET.Element, kind: str) -> list[float]:
+    """Widths of the bars of segments, in pixels."""
+    found = [rect for rect in root.findall(f"{SVG}rect") if rect.get("class") == kind and float(str(rect.get("x", 0))) >= BAR_LEFT]
+    return [float(str(rect.get("width"))) for rect in found if rect.get("height") == "10" and rect.get("y") != "94.0"]
+
+
+def test_each_segment_has_a_bar_of_its_share_cut_by_who_acts() -> None:
+    money = Counter({("deal_value", "USD"): 123_456})
+    root = drawn(by_tier({"A": Cell(40, 20, gained=5, lost=15, money=money), "B": Cell(40, 0), "C": Cell(20, 2, lost=1)}))
+    assert bars_of(root, "gained") == [BAR_WIDTH / 4]
+    assert bars_of(root, "lost") == [BAR_WIDTH * 3 / 4, BAR_WIDTH / 10]
+    assert bars_of(root, "moved") == [BAR_WIDTH / 10]
+    words = [text.text for text in root.findall(f"{SVG}text")]
+    assert words[words.index("A") :][:4] == ["A", "50.0 %", "20 of 40", "1,234.56 USD"]
+    assert words[words.index("B") :][:4] == ["B", "0 %", "0 of 40", "C"]
+    assert {"customer_tier", "all: 20.0 %", "acts alone now: 5", "acts alone no longer: 15"} <= set(words)
+    assert "another level or verdict: 0" not in words
+
+
+def test_facts_beyond_a_page_are_counted() -> None:
+    many = "\n".join(f"      extra_{number}: {{type: bool}}" for number in range(MAX_FACTS))
+    actions = compile_text(finance_with(("      customer_tier:", f"{many}\n      customer_tier:"))).document.actions
+    told = by_tier({"A": Cell(40, 20)}, actions)
+    assert "more fact" not in "".join(drawn(told).itertext())
+    for number in range(MAX_FACTS):
+        told.tally.segments["approve_discount", f"extra_{number}", True] = Cell(40, 20)
+    assert "and by 1 more fact" in "".join(drawn(told).itertext())
 
 
 def test_a_share_is_never_rounded_to_nothing_or_to_all() -> None:
