@@ -19,10 +19,10 @@ def explanation_body(told: Explanation, chain: str, personal: Mapping[str, Any] 
     return element(
         "div",
         _verdict(told),
-        _reasons(told),
         _section("What would change it", _counterfactual(told)),
+        _reasons(told),
         _section("What the policy would do", _recommendation(told.recommendation)) if told.recommendation else None,
-        _section("The person's answer", _review(told.review)) if told.review else None,
+        _review(told.review),
         _section("What came of it", _outcome(told.outcome)) if told.outcome else None,
         _section("Rules, in the order in which they were asked", _rules(told.rules)),
         _section("Facts", _values(told.facts)),
@@ -81,7 +81,8 @@ def _review(review: Mapping[str, Any] | None) -> Html | None:
     else:
         pairs += [("answered", when(review["closed_at"])), ("by", review["reviewer"] or "–"), ("answer", review["answer"] or "–")]
         pairs += [("reason", review["reason"])] if review["reason"] else []
-    return element("div", _pairs(pairs), class_="card")
+    title = "Waiting for a person" if review["closed_at"] is None else "The person's answer"
+    return _section(title, element("div", _pairs(pairs), class_="card"))
 
 
 def _outcome(outcome: Mapping[str, Any] | None) -> Html | None:
@@ -147,4 +148,10 @@ def _section(title: str, body: Html | None) -> Html:
 
 
 def _pairs(pairs: Sequence[tuple[str, Content]]) -> Html:
-    return element("dl", [join(element("dt", name), element("dd", value)) for name, value in pairs])
+    return element("dl", [join(element("dt", _breakable(name)), element("dd", value)) for name, value in pairs])
+
+
+def _breakable(name: str) -> Html:
+    """A name of ours may be long, and a phone is narrow: it breaks where its words end."""
+    first, *rest = name.split("_")
+    return join(first, *(join("_", element("wbr"), word) for word in rest))

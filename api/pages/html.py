@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias
 
-VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
+VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
 
 
 @dataclass(frozen=True, slots=True)

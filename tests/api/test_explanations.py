@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -113,6 +118,8 @@ def test_the_page_is_whole_readable_and_asks_no_other_host(api: Api) -> None:
         assert "Accept" in answer.headers["vary"]
         assert answer.headers["cache-control"] == "no-store"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
+        (style,) = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
+        assert f"style-src 'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" in answer.headers["content-security-policy"]
         page = Page(answer.text)
         assert page.headings[0] == 1
         assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
@@ -148,6 +155,64 @@ def test_what_is_not_there_or_not_allowed_is_said_on_a_page_too(api: Api) -> Non
     assert (foreign.status_code, "text/html" in foreign.headers["content-type"]) == (403, True)
 
 
+HOSTILE = "<img src=x onerror=document.title='taken'>\"'><script>document.title='taken'</script>"
+POLICY = """
+policy: hostile-names
+version: 1.0.0
+node: hostile
+owner: "<b>owner</b>"
+time_zone: UTC
+description: "</dd><script>document.title='taken'</script>"
+actions:
+  name:
+    facts: {name: {type: string}}
+    guards:
+      - {name: blocked, when: "facts.name != ''", verdict: deny, reason: BLOCKED, text: "{facts.name} <i>is</i> blocked"}
+    bands: []
+    otherwise: {verdict: escalate, level: AL0, to: CFO, within: 24h, on_timeout: deny, reason: NAME_IS_EMPTY}
+"""
+
+
+@pytest.fixture(scope="module")
+def hostile_page(api: Api) -> str:
+    """The page of a decision whose facts, reasons, policy and personal facts are all somebody's attempt at markup."""
+    published = api.client.post("/policies/hostile/publish", content=POLICY, headers={"content-type": "application/yaml"})
+    assert published.status_code == 201, published.text
+    assert api.client.post("/policies/hostile-names@1.0.0/activate").status_code == 200
+    assert api.client.put("/flags/hostile/name", json={"enabled": True, "max_level": 3, "reason": "r"}).status_code == 200
+    answer = explain(api, api.decide("hostile", facts={"name": HOSTILE}), **BROWSER)
+    assert answer.status_code == 200
+    return str(answer.text)
+
+
+def test_what_others_wrote_is_text_wherever_it_stands(hostile_page: str) -> None:
+    page = Page(hostile_page)
+    assert page.tags.isdisjoint({"script", "img", "b", "i"})
+    assert page.open_tags == []
+    assert page.text.count(HOSTILE) >= 3  # as a reason, as what a rule read, as a fact
+    assert "<b>owner</b>" in page.text
+
+
+def test_a_browser_runs_nothing_of_what_others_wrote(hostile_page: str, tmp_path: Path) -> None:
+    """In a real browser, and without the header that forbids every script."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("no browser here")
+    file = tmp_path / "page.html"
+    file.write_text(hostile_page, encoding="utf-8")
+    control = tmp_path / "control.html"
+    control.write_text(f"<title>own</title>{HOSTILE}", encoding="utf-8")
+    seen = [
+        subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom", one.as_uri()],
+            capture_output=True, check=True, text=True, timeout=60,
+        ).stdout
+        for one in (file, control)
+    ]  # fmt: skip
+    assert "<title>Denied · Precedent</title>" in seen[0]
+    assert "<title>taken</title>" in seen[1]  # it would have run
+
+
 @pytest.mark.parametrize(("accept", "is_html"), [
     ("", False), ("*/*", False), ("application/json", False), ("text/html", True), (BROWSER["accept"], True),
     ("application/json, text/html", False), ("text/html;q=0.5, application/json", False), ("TEXT/HTML, application/json;q=0.9", True),
@@ -166,17 +231,23 @@ class Page(HTMLParser):
         self.open_tags: list[str] = []
         self.inputs: list[dict[str, str | None]] = []
         self.language: str | None = None
+        self.tags: set[str] = set()
+        self.text = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
         if re.fullmatch(r"h[1-6]", tag):
             self.headings.append(int(tag[1]))
         if tag == "html":
             self.language = dict(attributes).get("lang")
         if tag == "input":
             self.inputs.append(dict(attributes))
-        if tag not in {"meta", "link", "input"}:
+        if tag not in {"meta", "link", "input", "wbr"}:
             self.open_tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open_tags.pop() == tag

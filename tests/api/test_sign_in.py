@@ -10,8 +10,8 @@ from in_process import Api
 from starlette.testclient import TestClient
 
 from api.routes.sessions import safe_path
-from precedent.guard.access import CACHE_SECONDS, create_token, revoke_token
-from precedent.guard.session import COOKIE
+from precedent.guard.access import CACHE_SECONDS, create_token, hash_of, revoke_token
+from precedent.guard.session import COOKIE, ID_BYTES, Session
 
 BROWSER = {"accept": "text/html"}
 
@@ -72,6 +72,51 @@ def test_a_changed_cookie_opens_nothing(api: Api, browser: TestClient) -> None:
     for forged in (sealed[:-1], sealed.upper(), "", "x.y", sealed + "a"):
         assert browser.get("/decisions", headers={"cookie": f"{COOKIE}={forged}"}).status_code == 401
     assert browser.get("/decisions", headers={"cookie": f"{COOKIE}={sealed}"}).status_code == 200
+
+
+def sealed(api: Api, ends_in_seconds: int) -> dict[str, str]:
+    """The header of a session that ends so soon."""
+    services = api.client.app.state.services  # type: ignore[attr-defined]
+    ends_at_seconds = services.clock.now_us() // 1_000_000 + ends_in_seconds
+    session = Session(hash_of(api.installation.token), bytes(ID_BYTES), ends_at_seconds)
+    return {"cookie": f"{COOKIE}={session.seal(services.keyring.session_key)}"}
+
+
+def test_a_session_ends_by_itself_and_leads_to_the_sign_in(api: Api, browser: TestClient) -> None:
+    path = f"/decisions/{api.decide()['id']}/explanation"
+    assert browser.get(path, headers=BROWSER | sealed(api, 60)).status_code == 200
+    over = browser.get(path, headers=BROWSER | sealed(api, -1))
+    assert (over.status_code, over.headers["location"]) == (303, f"/sign-in?next={path}")
+    assert browser.get("/decisions", headers=sealed(api, -1)).status_code == 401
+
+
+def test_a_session_sees_the_nodes_of_its_token_alone(api: Api, browser: TestClient) -> None:
+    path = f"/decisions/{api.decide()['id']}/explanation"
+    sign_in(browser, create_token(api.database_url, "lender", ["read"], ["credit"]))
+    for accept in ("text/html", "application/json"):
+        answer = browser.get(path, headers={"accept": accept})
+        assert (answer.status_code, "31 %" in answer.text) == (403, False)
+
+
+def test_a_token_goes_before_a_session(api: Api, browser: TestClient) -> None:
+    path = f"/decisions/{api.decide()['id']}/explanation"
+    sign_in(browser, api.installation.token)
+    assert browser.get(path, headers=BROWSER | api.token("events:write")).status_code == 403
+    own = browser.get(path, headers=BROWSER | api.token("read"))
+    assert (own.status_code, "signed in as" in own.text) == (200, False)
+    assert browser.get(path, headers=BROWSER | {"authorization": "Bearer prc_unknown"}).status_code == 303
+
+
+def test_over_tls_the_cookie_never_travels_in_clear(api: Api, browser: TestClient) -> None:
+    browser.base_url = "https://testserver"  # type: ignore[assignment]
+    assert "; Secure" in sign_in(browser, api.installation.token).headers["set-cookie"]
+
+
+def test_a_wrong_token_is_not_told_back(browser: TestClient) -> None:
+    answer = browser.post("/sign-in", data={"token": "prc_<script>wrong", "next": '"><script>x'})
+    assert answer.status_code == 401
+    assert "wrong" not in answer.text
+    assert "<script" not in answer.text
 
 
 @pytest.mark.parametrize("headers", [
