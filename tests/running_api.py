@@ -26,7 +26,7 @@ from precedent.policy.registry import publish_folder
 from precedent.settings import Settings, load_settings, project_root
 
 INTERNAL_TOKEN = "internal-token-of-the-tests"
-ACTIONS = (("finance", "approve_discount"), ("credit", "accept_application"))
+FINANCE_REF = "finance-constitution@1.1.0"  # what the shipped policies leave active for discounts
 START_SECONDS = 60.0
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing answers there
 
@@ -44,8 +44,8 @@ def install(database_url: str, home: Path, **overrides: object) -> Installation:
     """Make a migrated database ready to decide. Its Dagster is nowhere: the default address may be somebody's running one."""
     fixed: dict[str, object] = {"dagster_url": NOWHERE, "internal_job_token": SecretStr(INTERNAL_TOKEN)}
     settings = load_settings(database_url=SecretStr(database_url), home=home, **fixed | overrides)
-    publish_folder(database_url, settings, project_root() / "policies", "tests")
-    for node, action in ACTIONS:
+    published = publish_folder(database_url, settings, project_root() / "policies", "tests")
+    for node, action in sorted({(one.node, action) for one in published for action in one.actions}):
         set_flag(database_url, settings, node, action, True, 3, "tests", "tests")
     return Installation(settings, database_url, create_token(database_url, "tests", sorted(SCOPES)))
 

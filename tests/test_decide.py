@@ -158,10 +158,10 @@ def test_a_key_gives_the_first_decision_again_under_policies_that_would_refuse_i
     url, settings = installation.database_url, installation.settings
     claim, other = Claim(os.urandom(32), os.urandom(32)), Claim(os.urandom(32), os.urandom(32))
     (first,) = decide(installation, question(), claim=claim)
-    text = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text().replace("version: 1.0.0", "version: 1.0.1")
+    text = (project_root() / "policies/finance/finance-constitution-1.1.0.yaml").read_text().replace("version: 1.1.0", "version: 1.1.1")
     publish(url, settings, text.replace("values: [A, B, C]", "values: [B, C]"), "file", "tests")
-    for change, error in ((activate, FactsInvalid), (withdraw, NodeNotFound)):
-        change(url, settings, "finance-constitution@1.0.1", "tests")
+    for change, error in ((activate, FactsInvalid), (withdraw, ActionNotFound)):
+        change(url, settings, "finance-constitution@1.1.1", "tests")
         (again,) = decide(installation, question(), claim=claim)
         assert (again.is_replay, again.place, again.core) == (True, first.place, first.core)
         with pytest.raises(error):
@@ -171,12 +171,12 @@ def test_a_key_gives_the_first_decision_again_under_policies_that_would_refuse_i
 
 
 def test_a_published_version_decides_nothing_and_a_withdrawn_one_no_more(installation: Installation) -> None:
-    text = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text().replace("version: 1.0.0", "version: 1.0.1")
+    text = (project_root() / "policies/finance/finance-constitution-1.1.0.yaml").read_text().replace("version: 1.1.0", "version: 1.1.1")
     publish(installation.database_url, installation.settings, text, "file", "tests")
     (decision,) = decide(installation, question())
-    assert decision.core["derivation"]["policy"] == "finance-constitution@1.0.0"
-    withdraw(installation.database_url, installation.settings, "finance-constitution@1.0.0", "tests")
-    with pytest.raises(NodeNotFound):
+    assert decision.core["derivation"]["policy"] == "finance-constitution@1.1.0"
+    withdraw(installation.database_url, installation.settings, "finance-constitution@1.1.0", "tests")
+    with pytest.raises(ActionNotFound):
         decide(installation, question())
 
 

@@ -10,7 +10,7 @@ from in_process import DEAL, Api
 
 from precedent.settings import project_root
 
-FINANCE = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text()
+FINANCE = (project_root() / "policies/finance/finance-constitution-1.1.0.yaml").read_text()
 AS_OF = "2026-01-02T03:04:05.000000Z"
 
 
@@ -30,7 +30,7 @@ def set_flag(api: Api, **members: Any) -> dict[str, Any]:
 
 
 def publish(api: Api, version: str, *changes: tuple[str, str]) -> Any:
-    text = FINANCE.replace("version: 1.0.0", f"version: {version}")
+    text = FINANCE.replace("version: 1.1.0", f"version: {version}")
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
@@ -67,52 +67,52 @@ def test_a_band_above_the_grant_escalates_with_its_recommendation(api: Api, gran
 
 def test_flags_are_told_with_who_set_them(api: Api) -> None:
     flags = set_flag(api, enabled=True, max_level=2)
-    (flag,) = [one for one in flags["items"] if one["node"] == "finance"]
+    (flag,) = [one for one in flags["items"] if one["action"] == "approve_discount"]
     assert (flag["enabled"], flag["max_level"], flag["reason"], flag["updated_by"]) == (True, 2, "test", "tests")
     assert api.client.get("/flags").json() == flags
 
 
 def test_publishing_changes_no_decision_until_it_is_activated(api: Api) -> None:
-    answer = publish(api, "1.1.0", ("max_discount: 0.05", "max_discount: 0.09"))
-    assert (answer.status_code, answer.json()["ref"]) == (201, "finance-constitution@1.1.0")
-    assert publish(api, "1.1.0", ("max_discount: 0.05", "max_discount: 0.09")).status_code == 200
-    changed = publish(api, "1.1.0")
+    answer = publish(api, "1.5.0", ("max_discount: 0.05", "max_discount: 0.09"))
+    assert (answer.status_code, answer.json()["ref"]) == (201, "finance-constitution@1.5.0")
+    assert publish(api, "1.5.0", ("max_discount: 0.05", "max_discount: 0.09")).status_code == 200
+    changed = publish(api, "1.5.0")
     assert (changed.status_code, changed.json()["code"]) == (409, "POLICY_VERSION_EXISTS")
     assert api.decide()["autonomy_level"] == 2
 
-    pinned = api.client.post("/decisions/finance", json={"facts": DEAL, "policy_version": "finance-constitution@1.1.0"})
+    pinned = api.client.post("/decisions/finance", json={"facts": DEAL, "policy_version": "finance-constitution@1.5.0"})
     assert (pinned.status_code, pinned.json()["code"]) == (404, "POLICY_NOT_FOUND")
 
-    activated = api.client.post("/policies/finance-constitution@1.1.0/activate")
+    activated = api.client.post("/policies/finance-constitution@1.5.0/activate")
     assert (activated.status_code, activated.json()["status"]) == (200, "active")
     now = api.decide()
-    assert (now["autonomy_level"], now["policy_version"]) == (1, "finance-constitution@1.1.0")
+    assert (now["autonomy_level"], now["policy_version"]) == (1, "finance-constitution@1.5.0")
 
-    pinned_to_earlier = api.decide(policy_version="finance-constitution@1.0.0")
-    assert (pinned_to_earlier["autonomy_level"], pinned_to_earlier["policy_version"]) == (2, "finance-constitution@1.0.0")
-    assert api.decide(policy_version="finance-constitution")["policy_version"] == "finance-constitution@1.1.0"
+    pinned_to_earlier = api.decide(policy_version="finance-constitution@1.1.0")
+    assert (pinned_to_earlier["autonomy_level"], pinned_to_earlier["policy_version"]) == (2, "finance-constitution@1.1.0")
+    assert api.decide(policy_version="finance-constitution")["policy_version"] == "finance-constitution@1.5.0"
 
-    withdrawn = api.client.post("/policies/finance-constitution@1.1.0/withdraw")
+    withdrawn = api.client.post("/policies/finance-constitution@1.5.0/withdraw")
     assert withdrawn.json()["status"] == "withdrawn"
-    for body in ({"facts": DEAL, "policy_version": "finance-constitution@1.1.0"}, DEAL):
+    for body in ({"facts": DEAL, "policy_version": "finance-constitution@1.5.0"}, DEAL):
         refused = api.client.post("/decisions/finance", json=body)
         assert (refused.status_code, refused.json()["code"][-9:]) == (404, "NOT_FOUND"), refused.text
-    again = api.client.post("/policies/finance-constitution@1.1.0/activate")
+    again = api.client.post("/policies/finance-constitution@1.5.0/activate")
     assert (again.status_code, again.json()["code"]) == (409, "CONFLICT")
 
-    assert api.client.post("/policies/finance-constitution@1.0.0/activate").json()["status"] == "active"
-    assert api.decide()["policy_version"] == "finance-constitution@1.0.0"
-    states = {one["version"]: one["status"] for one in api.client.get("/policies").json()["items"] if one["node"] == "finance"}
-    assert states == {"1.0.0": "active", "1.1.0": "withdrawn"}
+    assert api.client.post("/policies/finance-constitution@1.1.0/activate").json()["status"] == "active"
+    assert api.decide()["policy_version"] == "finance-constitution@1.1.0"
+    states = {one["version"]: one["status"] for one in api.client.get("/policies").json()["items"] if one["name"] == "finance-constitution"}
+    assert states == {"1.0.0": "superseded", "1.1.0": "active", "1.5.0": "withdrawn"}
 
 
 def test_an_outcome_is_judged_by_the_policy_that_decided(api: Api) -> None:
     decision = api.decide(facts={"requested_discount_pct": 0.05})
-    assert publish(api, "1.2.0", ("min_margin: 0.25", "min_margin: 0.5")).status_code == 201
-    api.client.post("/policies/finance-constitution@1.2.0/activate")
+    assert publish(api, "1.6.0", ("min_margin: 0.25", "min_margin: 0.5")).status_code == 201
+    api.client.post("/policies/finance-constitution@1.6.0/activate")
     outcome = api.client.post(f"/outcomes/{decision['id']}", json={"metrics": {"won": True, "margin": 0.25}}).json()
     assert outcome["reward"] == 1.0
-    api.client.post("/policies/finance-constitution@1.0.0/activate")
+    api.client.post("/policies/finance-constitution@1.1.0/activate")
 
 
 def test_a_policy_of_another_node_is_not_published_here(api: Api) -> None:
@@ -121,11 +121,11 @@ def test_a_policy_of_another_node_is_not_published_here(api: Api) -> None:
 
 
 def test_a_policy_is_told_with_its_source(api: Api) -> None:
-    one = api.client.get("/policies/finance-constitution@1.0.0").json()
+    one = api.client.get("/policies/finance-constitution@1.1.0").json()
     assert (one["source"], one["node"], one["status"]) == (FINANCE, "finance", "active")
     assert api.client.get("/policies/finance-constitution").json() == one
     validated = api.client.post("/policies/validate", content=FINANCE, headers={"content-type": "application/yaml"}).json()
-    assert (validated["ref"], validated["digest"]) == ("finance-constitution@1.0.0", one["digest"])
+    assert (validated["ref"], validated["digest"]) == ("finance-constitution@1.1.0", one["digest"])
 
 
 def test_history_is_imported_under_its_own_time(api: Api) -> None:

@@ -10,8 +10,8 @@ from in_process import DEAL, Api
 
 from precedent.settings import project_root
 
-FINANCE = (project_root() / "policies/finance/finance-constitution-1.0.0.yaml").read_text()
-FIRST = "finance-constitution@1.0.0"
+FINANCE = (project_root() / "policies/finance/finance-constitution-1.1.0.yaml").read_text()
+FIRST = "finance-constitution@1.1.0"
 YAML = {"content-type": "application/yaml"}
 
 
@@ -26,7 +26,7 @@ def second(api: Api, checker: dict[str, str]) -> Iterator[str]:
     put_rule(api, True)
     versions = [one["version"] for one in api.client.get("/policies").json()["items"] if one["node"] == "finance"]
     version = f"1.{len(versions)}.0"
-    text = FINANCE.replace("version: 1.0.0", f"version: {version}")
+    text = FINANCE.replace("version: 1.1.0", f"version: {version}")
     assert api.client.post("/policies/finance/publish", content=text, headers=YAML).status_code == 201
     yield f"finance-constitution@{version}"
     for one in api.client.get("/proposals?status=open").json()["items"]:
@@ -91,11 +91,11 @@ def test_taking_authority_away_never_waits(api: Api, second: str) -> None:
     answer = api.client.post(f"/policies/{FIRST}/deactivate", json={"reason": "a complaint"})
     assert (answer.status_code, answer.json()["status"]) == (200, "deactivated"), answer.text
     for body in (DEAL, {"facts": DEAL, "policy_version": FIRST}):
-        require_refused(api.client.post("/decisions/finance", json=body), 404, "NODE_NOT_FOUND")
+        require_refused(api.client.post("/decisions/finance", json=body), 404, "ACTION_NOT_FOUND")
 
 
 def test_a_pin_does_not_reach_a_deactivated_version(api: Api) -> None:
-    text = FINANCE.replace("version: 1.0.0", "version: 7.0.0")
+    text = FINANCE.replace("version: 1.1.0", "version: 7.0.0")
     assert api.client.post("/policies/finance/publish", content=text, headers=YAML).status_code == 201
     api.client.post(f"/policies/{FIRST}/deactivate")
     api.client.post("/policies/finance-constitution@7.0.0/activate")
@@ -104,11 +104,11 @@ def test_a_pin_does_not_reach_a_deactivated_version(api: Api) -> None:
 
 
 def test_one_command_rolls_back(api: Api) -> None:
-    text = FINANCE.replace("version: 1.0.0", "version: 8.0.0")
+    text = FINANCE.replace("version: 1.1.0", "version: 8.0.0")
     assert api.client.post("/policies/finance/publish", content=text, headers=YAML).status_code == 201
     assert api.client.post("/policies/finance-constitution@8.0.0/activate").status_code == 200
     answer = api.client.post("/policies/finance-constitution/rollback", json={"reason": "too many denied"})
-    assert (answer.status_code, answer.json()["version"], answer.json()["status"]) == (200, "1.0.0", "active"), answer.text
+    assert (answer.status_code, answer.json()["version"], answer.json()["status"]) == (200, "1.1.0", "active"), answer.text
     assert api.decide()["policy_version"] == FIRST
     require_refused(api.client.post("/policies/nothing/rollback"), 404, "POLICY_NOT_FOUND")
     require_refused(api.client.post("/policies/credit-constitution/rollback"), 409, "CONFLICT")

@@ -12,7 +12,7 @@ from precedent.settings import project_root
 
 REPLAYED = "idempotent-replayed"
 NAME = "finance-constitution"
-FINANCE = (project_root() / f"policies/finance/{NAME}-1.0.0.yaml").read_text()
+FINANCE = (project_root() / f"policies/finance/{NAME}-1.1.0.yaml").read_text()
 
 
 def keyed(key: str | None = None) -> dict[str, str]:
@@ -96,7 +96,7 @@ def policy_step(api: Api, path: str, key: dict[str, str], text: str = "") -> htt
 
 
 def test_a_policy_is_published_activated_and_withdrawn_once_under_a_key(api: Api) -> None:
-    text = FINANCE.replace("version: 1.0.0", "version: 2.0.0")
+    text = FINANCE.replace("version: 1.1.0", "version: 2.0.0")
     for path, status in (("finance/publish", 201), (f"{NAME}@2.0.0/activate", 200), (f"{NAME}@2.0.0/withdraw", 200)):
         key = keyed()
         first = policy_step(api, path, key, text if status == 201 else "")
@@ -106,7 +106,7 @@ def test_a_policy_is_published_activated_and_withdrawn_once_under_a_key(api: Api
         assert (REPLAYED in first.headers, again.headers[REPLAYED]) == (False, "true"), path
         assert again.json() == first.json()
         assert api.ledger_size() == before
-    policy_step(api, f"{NAME}@1.0.0/activate", {})
+    policy_step(api, f"{NAME}@1.1.0/activate", {})
     key = keyed()
     assert policy_step(api, "finance/publish", key, text.replace("2.0.0", "2.0.1")).status_code == 201
     reused = policy_step(api, "finance/publish", key, text.replace("2.0.0", "2.0.2"))
@@ -115,7 +115,7 @@ def test_a_policy_is_published_activated_and_withdrawn_once_under_a_key(api: Api
 
 def test_an_activation_sent_again_does_not_undo_what_came_after(api: Api) -> None:
     for version in ("3.0.0", "3.1.0"):
-        policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.0.0", f"version: {version}"))
+        policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.1.0", f"version: {version}"))
     for is_active_already in (False, True):
         key = keyed()
         if is_active_already:
@@ -125,22 +125,22 @@ def test_an_activation_sent_again_does_not_undo_what_came_after(api: Api) -> Non
         again = policy_step(api, f"{NAME}@3.0.0/activate", key)
         assert (again.status_code, again.headers[REPLAYED], again.json()["status"]) == (200, "true", "superseded")
         assert api.client.get(f"/policies/{NAME}").json()["version"] == "3.1.0"
-    policy_step(api, f"{NAME}@1.0.0/activate", {})
+    policy_step(api, f"{NAME}@1.1.0/activate", {})
 
 
 def test_an_activation_sent_again_is_answered_though_the_version_was_withdrawn(api: Api) -> None:
-    policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.0.0", "version: 4.0.0"))
+    policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.1.0", "version: 4.0.0"))
     key = keyed()
     policy_step(api, f"{NAME}@4.0.0/activate", key)
     policy_step(api, f"{NAME}@4.0.0/withdraw", {})
-    policy_step(api, f"{NAME}@1.0.0/activate", {})
+    policy_step(api, f"{NAME}@1.1.0/activate", {})
     again = policy_step(api, f"{NAME}@4.0.0/activate", key)
     assert (again.status_code, again.headers[REPLAYED], again.json()["status"]) == (200, "true", "withdrawn")
     assert policy_step(api, f"{NAME}@4.0.0/activate", keyed()).status_code == 409
 
 
 def test_copies_of_one_activation_at_once_are_one(api: Api) -> None:
-    policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.0.0", "version: 5.0.0"))
+    policy_step(api, "finance/publish", {}, FINANCE.replace("version: 1.1.0", "version: 5.0.0"))
     key = keyed()
     before = api.ledger_size()
     with ThreadPoolExecutor(8) as pool:
@@ -148,7 +148,7 @@ def test_copies_of_one_activation_at_once_are_one(api: Api) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert sum(REPLAYED not in answer.headers for answer in answers) == 1
     assert api.ledger_size() == before + 1
-    policy_step(api, f"{NAME}@1.0.0/activate", {})
+    policy_step(api, f"{NAME}@1.1.0/activate", {})
 
 
 def test_a_batch_sent_again_is_answered_again(api: Api) -> None:

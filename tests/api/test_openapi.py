@@ -51,10 +51,10 @@ OPERATIONS: list[tuple[str, str, object]] = [
     ("get", "/policies/{ref}", None),
     ("post", "/policies/validate", {}),
     ("post", "/policies/{node}/publish", {}),
+    ("post", "/policies/{name}/rollback", None),
     ("post", "/policies/{ref}/activate", None),
     ("post", "/policies/{ref}/withdraw", None),
     ("post", "/policies/{ref}/deactivate", {"reason": "r"}),
-    ("post", "/policies/{name}/rollback", None),
     ("get", "/proposals", None),
     ("post", "/proposals/{proposal_id}/approve", None),
     ("post", "/proposals/{proposal_id}/reject", {"reason": "r"}),
@@ -124,9 +124,13 @@ def test_every_operation_is_asked_here() -> None:
 
 @pytest.mark.parametrize(("method", "path", "body"), OPERATIONS, ids=[f"{n} {one[0]} {one[1]}" for n, one in enumerate(OPERATIONS)])
 def test_an_answer_is_what_the_description_says(api: Api, method: str, path: str, body: object) -> None:
-    real = path.replace("{decision_id}", api.decide()["id"]).replace("{action}", "approve_discount").replace("{job}", "aggregator")
+    real = (
+        path.replace("{decision_id}", api.decide(action="approve_discount")["id"])
+        .replace("{action}", "approve_discount")
+        .replace("{job}", "aggregator")
+    )
     real = real.replace("{tile}", "0/000.p/1").replace("/proof", "/proof?wait=proof")
-    real = real.replace("{ref}", "finance-constitution@1.0.0" if not path.endswith(("/withdraw", "/deactivate")) else "nothing@1.0.0")
+    real = real.replace("{ref}", "finance-constitution@1.1.0" if not path.endswith(("/withdraw", "/deactivate")) else "nothing@1.0.0")
     real = real.replace("{name}", "finance-constitution").replace("{proposal_id}", "00000000-0000-0000-0000-000000000000")
     answer = api.client.request(method, real.replace("{node}", "finance").replace("{run_id}", "7"), json=body)
     responses = document()["paths"][path][method]["responses"]

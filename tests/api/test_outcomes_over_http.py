@@ -26,7 +26,7 @@ def counters(api: Api) -> tuple[float, float]:
     """Alpha and beta of the finance policy, 1 and 1 before anything counted."""
     rows = api.fetch(
         "select alpha, beta from precedent.policy_variants_stats where experiment = 'finance/approve_discount' and variant = %s",
-        "finance-constitution@1.0.0",
+        "finance-constitution@1.1.0",
     )
     return (float(rows[0][0]), float(rows[0][1])) if rows else (1.0, 1.0)
 

@@ -22,8 +22,8 @@ from precedent.policy.registry import publish
 from precedent.settings import load_settings
 from tests.policy.shipped import FINANCE, compiled, finance_with
 
-NEXT = "finance-constitution@1.1.0"
-TEXT = finance_with(("version: 1.0.0", "version: 1.1.0"), ("max_discount: 0.15", "max_discount: 0.13"))
+NEXT = "finance-constitution@1.7.0"
+TEXT = finance_with(("version: 1.0.0", "version: 1.7.0"), ("max_discount: 0.15", "max_discount: 0.13"))
 COUNT = 200
 
 
@@ -81,7 +81,7 @@ def test_without_waiting_it_is_accepted_and_can_be_waited_for(filled: Api) -> No
 def test_two_versions_and_windows(filled: Api) -> None:
     window = {"from": to_instant(NOVEMBER_US), "to": to_instant(NOVEMBER_US + 50 * 60_000_000)}
     told = ask(filled, {"policy": NEXT, "before": "finance-constitution", **window}).json()
-    assert (told["before"], told["report"]["read"]) == ("finance-constitution@1.0.0", 50)
+    assert (told["before"], told["report"]["read"]) == ("finance-constitution@1.1.0", 50)
     same = ask(filled, {"policy": "finance-constitution", "last": 50}).json()["report"]
     assert (same["same"], same["flips"], same["reworded"]) == (50, 0, 0)
 

@@ -30,10 +30,10 @@ ROUTES: list[tuple[str, str, object, str]] = [
     ("GET", "/policies/finance-constitution", None, "read"),
     ("POST", "/policies/validate", {}, "policies:write"),
     ("POST", "/policies/finance/publish", {}, "policies:write"),
-    ("POST", "/policies/finance-constitution@1.0.0/activate", None, "policies:activate"),
+    ("POST", "/policies/finance-constitution/rollback", None, "policies:activate"),
+    ("POST", "/policies/finance-constitution@1.1.0/activate", None, "policies:activate"),
     ("POST", "/policies/finance-constitution@9.9.9/withdraw", None, "policies:activate"),
     ("POST", "/policies/finance-constitution@9.9.9/deactivate", None, "policies:activate"),
-    ("POST", "/policies/finance-constitution/rollback", None, "policies:activate"),
     ("GET", "/proposals", None, "read"),
     ("POST", f"/proposals/{uuid4()}/approve", None, "policies:activate"),
     ("POST", f"/proposals/{uuid4()}/reject", {"reason": "r"}, "policies:activate"),
@@ -227,7 +227,7 @@ def test_business_time_needs_the_right_to_import(api: Api) -> None:
 def test_a_pin_needs_its_right(api: Api) -> None:
     token = api.token("decisions:write")
     before = api.ledger_size()
-    body = {"facts": DEAL, "policy_version": "finance-constitution@1.0.0"}
+    body = {"facts": DEAL, "policy_version": "finance-constitution@1.1.0"}
     require_problem(api.client.post("/decisions/finance", json=body, headers=token), 403, "SCOPE_MISSING")
     assert api.ledger_size() == before
 

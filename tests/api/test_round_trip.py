@@ -23,7 +23,9 @@ def test_ready_names_head_and_policies(client: httpx2.Client) -> None:
     answer = client.get("/ready")
     assert answer.status_code == 200
     checks = answer.json()["checks"]
-    assert checks["policies"]["active"] == {"finance": ["finance-constitution@1.0.0"], "credit": ["credit-constitution@1.0.0"]}
+    active = checks["policies"]["active"]
+    assert (active["finance"][0], active["credit"]) == ("finance-constitution@1.1.0", ["credit-constitution@1.0.0"])
+    assert set(active) == {"credit", "finance", "hr", "support"}
     assert checks["ledger"]["size"] >= 6
     assert len(checks["ledger"]["head"]) == 64
 
@@ -47,7 +49,7 @@ def test_the_round_trip(client: httpx2.Client) -> None:
     DecisionAnswer.model_validate_json(decided.content)
     decision = decided.json()
     assert (decision["verdict"], decision["approved"], decision["effective"], decision["requires_human"]) == ("approve", True, True, False)
-    assert (decision["autonomy_level"], decision["rule"], decision["policy_version"]) == (2, "broad", "finance-constitution@1.0.0")
+    assert (decision["autonomy_level"], decision["rule"], decision["policy_version"]) == (2, "broad", "finance-constitution@1.1.0")
     assert decision["reason"] == "8 % off at 31 % margin lies within the broad band (12 %, 23 %)"
     assert decision["reasons"][0]["code"] == "WITHIN_BROAD"
     assert decision["counterfactual"]["changes"] == [{"fact": "requested_discount_pct", "to": "0.05"}]
@@ -199,7 +201,7 @@ def test_a_list_is_walked_by_its_cursor(api: Api) -> None:
 
 def test_decisions_are_listed_by_node_verdict_and_policy(api: Api) -> None:
     decision = api.decide(facts={"requested_discount_pct": 0.9})
-    query = {"node": "finance", "verdict": "deny", "policy_version": "finance-constitution@1.0.0", "limit": 1}
+    query = {"node": "finance", "verdict": "deny", "policy_version": "finance-constitution@1.1.0", "limit": 1}
     page = api.client.get("/decisions", params=query).json()
     (row,) = page["items"]
     assert (row["id"], row["hash"], row["verdict"]) == (decision["id"], decision["hash"], "deny")

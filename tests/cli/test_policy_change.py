@@ -15,8 +15,8 @@ from precedent.errors import PolicyVersionExists, SamePerson, ScopeMissing, Toke
 from precedent.guard.access import create_token
 from precedent.settings import project_root
 
-FINANCE = project_root() / "policies/finance/finance-constitution-1.0.0.yaml"
-FIRST, SECOND = "finance-constitution@1.0.0", "finance-constitution@1.1.0"
+FINANCE = project_root() / "policies/finance/finance-constitution-1.1.0.yaml"
+FIRST, SECOND = "finance-constitution@1.1.0", "finance-constitution@1.5.0"
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def run(*arguments: str, token: str | None = None) -> str:
 
 def next_version(folder: Path) -> Path:
     """The next version beside a suite of its own."""
-    for source in (FINANCE, FINANCE.with_name("finance-constitution-1.0.0_test.yaml")):
-        text = source.read_text().replace("version: 1.0.0", "version: 1.1.0").replace("@1.0.0", "@1.1.0")
-        (folder / source.name.replace("1.0.0", "1.1.0")).write_text(text)
-    return folder / "finance-constitution-1.1.0.yaml"
+    for source in (FINANCE, FINANCE.with_name("finance-constitution-1.1.0_test.yaml")):
+        text = source.read_text().replace("version: 1.1.0", "version: 1.5.0").replace("@1.1.0", "@1.5.0")
+        (folder / source.name.replace("1.1.0", "1.5.0")).write_text(text)
+    return folder / "finance-constitution-1.5.0.yaml"
 
 
 def test_a_change_is_proposed_listed_approved_and_rolled_back(url: str, tmp_path: Path) -> None:

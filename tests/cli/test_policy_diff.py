@@ -18,8 +18,8 @@ from precedent.policy.registry import publish
 from tests.policy.shipped import FINANCE, compiled, finance_with
 
 COUNT = 150
-ACTIVE, NEXT = "finance-constitution@1.0.0", "finance-constitution@1.1.0"
-TEXT = finance_with(("version: 1.0.0", "version: 1.1.0"), ("max_discount: 0.15", "max_discount: 0.13"))
+ACTIVE, NEXT = "finance-constitution@1.1.0", "finance-constitution@1.7.0"
+TEXT = finance_with(("version: 1.0.0", "version: 1.7.0"), ("max_discount: 0.15", "max_discount: 0.13"))
 
 
 @pytest.fixture(scope="module")

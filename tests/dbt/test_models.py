@@ -97,7 +97,7 @@ def test_a_window_begins_with_the_known_day_and_ends_after_its_length(story: Sto
 
 
 def test_only_the_actions_that_a_feature_names_are_counted(story: Story) -> None:
-    assert features_on(story.first_features, "c2", "2026-03-05") == {"discounts_30d": 1}
+    assert features_on(story.first_features, "c2", "2026-03-05") == {"discounts_30d": 1, "refunds_90d": 1}
 
 
 def test_a_share_without_outcomes_is_absent_and_never_zero(story: Story) -> None:
@@ -160,7 +160,7 @@ def test_no_row_claims_to_have_been_known_before_its_day_was_over(story: Story) 
 def test_rows_go_on_until_a_window_has_emptied_and_a_week_more(story: Story) -> None:
     last = max(row[2] for row in story.rebuilt_features if row[1] == "c2")
     assert last == date(2026, 3, 5) + timedelta(days=90 + 7 - 1)
-    assert features_on(story.rebuilt_features, "c2", last.isoformat()) == {"discounts_30d": 0}
+    assert features_on(story.rebuilt_features, "c2", last.isoformat()) == {"discounts_30d": 0, "refunds_90d": 0}
 
 
 def test_the_api_reads_features_by_the_index_and_the_pipeline_may_not_write_the_record(story: Story) -> None:

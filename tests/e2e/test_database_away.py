@@ -112,7 +112,7 @@ def test_a_failing_commit_is_never_a_2xx(api_server: ApiProcess) -> None:
             ("POST", "/decisions/finance", DEAL),
             ("POST", "/events", {"type": "T"}),
             ("PUT", "/kill-switch", {"halted": True, "reason": "r"}),
-            ("POST", "/policies/finance-constitution@1.0.0/withdraw", None),
+            ("POST", "/policies/finance-constitution@1.1.0/withdraw", None),
         ]:
             answer = client.request(method, path, json=body)
             assert answer.status_code >= 500, (path, answer.text)

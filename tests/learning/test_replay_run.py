@@ -27,7 +27,7 @@ from tests.policy.shipped import CREDIT, DEAL, FINANCE, compile_text, compiled, 
 
 COUNT = 700
 MINUTE_US = 60_000_000
-NARROW = finance_with(("1.0.0", "1.1.0"), ("max_discount: 0.15", "max_discount: 0.13"), ("min_margin: 0.25", "min_margin: 0.30"))
+NARROW = finance_with(("1.0.0", "1.5.0"), ("max_discount: 0.15", "max_discount: 0.13"), ("min_margin: 0.25", "min_margin: 0.30"))
 ALL = Window()
 
 
@@ -153,7 +153,7 @@ def test_a_candidate_with_problems_is_refused(filled: Installation) -> None:
 def test_the_text_of_a_report_says_who_flips(filled: Installation) -> None:
     report = flip_report(filled.database_url, "main", Source(NARROW, "n"), ALL, limit=2)
     text = str(report)
-    assert "finance-constitution@1.1.0 beside what was decided" in text
+    assert "finance-constitution@1.5.0 beside what was decided" in text
     assert "approve AL3 → escalate" in text
     assert "was      approve AL" in text
     assert "becomes  " in text
@@ -230,20 +230,20 @@ def test_the_blast_radius_is_measured_beside_the_active_version(filled: Installa
     url, settings = filled.database_url, filled.settings
     assert publish(url, settings, NARROW, "n", "tests").is_new
     before = size_of(url)
-    radius = blast_radius(url, settings, "finance-constitution@1.1.0", last=300)
+    radius = blast_radius(url, settings, "finance-constitution@1.5.0", last=300)
     assert size_of(url) == before
-    assert radius.report.before == "finance-constitution@1.0.0"
+    assert radius.report.before == "finance-constitution@1.1.0"
     assert radius.report.tally.read == 300
     assert radius.flips > 10
-    assert str(radius).startswith("blast radius: finance-constitution@1.1.0 beside finance-constitution@1.0.0, the last 300")
+    assert str(radius).startswith("blast radius: finance-constitution@1.5.0 beside finance-constitution@1.1.0, the last 300")
     assert "approve AL3 → escalate" in str(radius)
-    activate(url, settings, "finance-constitution@1.1.0", "tests")
-    again = blast_radius(url, settings, "finance-constitution@1.1.0", last=300)
+    activate(url, settings, "finance-constitution@1.5.0", "tests")
+    again = blast_radius(url, settings, "finance-constitution@1.5.0", last=300)
     assert again.flips == again.report.tally.reworded == 0
-    back = blast_radius(url, settings, "finance-constitution@1.0.0", last=300)
+    back = blast_radius(url, settings, "finance-constitution@1.1.0", last=300)
     assert back.flips == radius.flips
 
 
 def test_the_blast_radius_of_a_policy_that_nobody_asked_is_said_to_be_unknown(installation: Installation) -> None:
-    radius = blast_radius(installation.database_url, installation.settings, "finance-constitution@1.0.0")
+    radius = blast_radius(installation.database_url, installation.settings, "finance-constitution@1.1.0")
     assert str(radius).endswith("no decision of these actions lies there")
