@@ -86,7 +86,7 @@ revoke all on schema ledger, precedent, analytics from public;
 revoke create on schema public from public;
 grant usage on schema ledger, precedent to precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
 grant usage on schema analytics to precedent_api, precedent_analyst;
-grant execute on function ledger.append(uuid, uuid[], smallint[], bigint[], bytea[], bytea[], integer[], smallint[], bytea[], bytea[], integer[], uuid[], bytea[], text[], bytea[])
+grant execute on function ledger.append(uuid, uuid[], smallint[], bigint[], bytea[], bytea[], bytea[], bytea[], bytea[], bytea[], bytea[], integer[], uuid[], bytea[], text[], bytea[])
     to precedent_api, precedent_pipeline;
 grant execute on function ledger.erase(uuid, uuid, bytea, bytea), ledger.bar_erasure(uuid, uuid, bytea, bytea),
     ledger.personal_seqs(uuid, uuid), ledger.erasure_bars(uuid, uuid) to precedent_eraser;

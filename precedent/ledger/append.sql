@@ -40,12 +40,19 @@ begin
 end
 $$;
 
+-- Its signature of earlier versions.
+drop function if exists ledger.append(uuid, uuid[], smallint[], bigint[], bytea[], bytea[], integer[], smallint[], bytea[], bytea[],
+                                      integer[], uuid[], bytea[], text[], bytea[]);
+
+-- One array a section, in order of the entries: its salt, 32 bytes, and behind it what is stored; null where an entry has none.
+-- The answers are arrays in the same order: a row an entry would cost more than the entry's own.
 create or replace function ledger.append(
     p_chain uuid,
     p_entry_ids uuid[], p_kinds smallint[], p_epochs bigint[], p_claims bytea[], p_fingerprints bytea[],
-    p_section_of integer[], p_section_ids smallint[], p_salts bytea[], p_stored bytea[],
-    p_key_of integer[], p_subject_ids uuid[], p_lookup_hashes bytea[], p_epoch_keys text[], p_wrapped bytea[]
-) returns table (ord integer, status text, entry_id uuid, seq bigint, envelope bytea, leaf bytea, fingerprint bytea)
+    p_cores bytea[], p_facts bytea[], p_personal bytea[], p_memories bytea[], p_shadows bytea[],
+    p_key_of integer[], p_subject_ids uuid[], p_lookup_hashes bytea[], p_epoch_keys text[], p_wrapped bytea[],
+    out statuses text[], out entry_ids uuid[], out seqs bigint[], out envelopes bytea[], out leaves bytea[], out fingerprints bytea[]
+)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -53,10 +60,8 @@ set search_path = pg_catalog, pg_temp
 -- `offset 0`, by key and by index, which is right at any size: a plain join was planned as a scan and grew with the ledger.
 set enable_seqscan = off
 as $$
-#variable_conflict use_column
 declare
     v_count integer := coalesce(array_length(p_entry_ids, 1), 0);
-    v_status text[] := array_fill(null::text, array[v_count]);
     v_commits bytea[];
     v_roots bytea[];
     v_cores jsonb[];
@@ -70,55 +75,42 @@ declare
     v_epoch bigint;
     v_envelope bytea;
     v_chain_bytes bytea := uuid_send(p_chain);
-    v_seq_of bigint[] := array_fill(null::bigint, array[v_count]);
-    -- what is written, in order of seq: side by side, so that no later statement has to join or search
-    w_id uuid[] := '{}';
-    w_kind smallint[] := '{}';
-    w_commits bytea[] := '{}';
-    w_core jsonb[] := '{}';
-    w_facts jsonb[] := '{}';
-    w_memory jsonb[] := '{}';
-    w_seq bigint[] := '{}';
-    w_at bigint[] := '{}';
-    w_prev bytea[] := '{}';
-    w_envelope bytea[] := '{}';
-    w_leaf bytea[] := '{}';
+    v_ats bigint[] := array_fill(null::bigint, array[v_count]);
+    v_prevs bytea[] := array_fill(null::bytea, array[v_count]);
     v_row record;
 begin
+    statuses := array_fill(null::text, array[v_count]);
+    entry_ids := p_entry_ids;
+    seqs := array_fill(null::bigint, array[v_count]);
+    envelopes := array_fill(null::bytea, array[v_count]);
+    leaves := array_fill(null::bytea, array[v_count]);
+    fingerprints := array_fill(null::bytea, array[v_count]);
     if v_count = 0 then
         return;
     end if;
     perform ledger.check_caller(p_kinds);
 
     -- 1. Commitments, from the very bytes that are stored, and what the projections will read of them. Before the lock, so that
-    --    processes do this side by side: it is half of the work.
-    select count(*) filter (where octet_length(x.salt) is distinct from 32 or x.sid not between 1 and 5 or x.o not between 1 and v_count or x.bytes is null)
-    into v_bad
-    from unnest(p_section_of, p_section_ids, p_salts, p_stored) x (o, sid, salt, bytes);
-    if v_bad <> 0 then
-        raise exception 'couldn''t append: % sections have a bad salt, id or place', v_bad using errcode = 'PL003';
-    end if;
-    select array_agg(g.commits order by g.o), array_agg(sha256('\x10'::bytea || ledger.u8(g.n) || g.joined) order by g.o),
-           array_agg(g.core order by g.o), array_agg(g.facts order by g.o), array_agg(g.memory order by g.o),
-           count(*) filter (where g.core is null or g.n <> g.distinct_n)
-    into v_commits, v_roots, v_cores, v_facts, v_memories, v_bad
+    --    processes do this side by side: it is half of the work. `offset 0` keeps a commitment from being computed once for each use.
+    select array_agg('\x01'::bytea || s.c1 || coalesce('\x02'::bytea || s.c2, '') || coalesce('\x03'::bytea || s.c3, '')
+                     || coalesce('\x04'::bytea || s.c4, '') || coalesce('\x05'::bytea || s.c5, '')),
+           array_agg(sha256('\x10'::bytea || ledger.u8(num_nonnulls(s.c1, s.c2, s.c3, s.c4, s.c5)) || s.c1
+                     || coalesce(s.c2, '') || coalesce(s.c3, '') || coalesce(s.c4, '') || coalesce(s.c5, ''))),
+           array_agg(s.core), array_agg(s.facts), array_agg(s.memory), array_agg((s.core ->> 'subject_id')::uuid),
+           count(*) filter (where s.c1 is null or s.shortest <= 32)
+    into v_commits, v_roots, v_cores, v_facts, v_memories, v_subjects, v_bad
     from (
-        select s.o, count(*)::integer as n, count(distinct s.sid) as distinct_n,
-               string_agg(ledger.u8(s.sid) || s.commit, ''::bytea order by s.sid) as commits,
-               string_agg(s.commit, ''::bytea order by s.sid) as joined,
-               (array_agg(convert_from(s.bytes, 'UTF8')::jsonb) filter (where s.sid = 1))[1] as core,
-               (array_agg(convert_from(s.bytes, 'UTF8')::jsonb) filter (where s.sid = 2))[1] as facts,
-               (array_agg(convert_from(s.bytes, 'UTF8')::jsonb) filter (where s.sid = 4))[1] as memory
-        from (
-            select x.o, x.sid::integer as sid, x.bytes, sha256('\x11'::bytea || ledger.u8(x.sid) || x.salt || x.bytes) as commit
-            from unnest(p_section_of, p_section_ids, p_salts, p_stored) x (o, sid, salt, bytes)
-        ) s
-        group by s.o
-    ) g;
+        select sha256('\x1101'::bytea || x.s1) as c1, sha256('\x1102'::bytea || x.s2) as c2, sha256('\x1103'::bytea || x.s3) as c3,
+               sha256('\x1104'::bytea || x.s4) as c4, sha256('\x1105'::bytea || x.s5) as c5,
+               convert_from(substr(x.s1, 33), 'UTF8')::jsonb as core, convert_from(substr(x.s2, 33), 'UTF8')::jsonb as facts,
+               convert_from(substr(x.s4, 33), 'UTF8')::jsonb as memory,
+               least(octet_length(x.s1), octet_length(x.s2), octet_length(x.s3), octet_length(x.s4), octet_length(x.s5)) as shortest
+        from unnest(p_cores, p_facts, p_personal, p_memories, p_shadows) x (s1, s2, s3, s4, s5)
+        offset 0
+    ) s;
     if v_bad <> 0 or array_length(v_commits, 1) is distinct from v_count then
-        raise exception 'couldn''t append: an entry has no core section, or one section twice' using errcode = 'PL003';
+        raise exception 'couldn''t append: an entry has no core section, or a section no salt' using errcode = 'PL003';
     end if;
-    v_subjects := array(select (c ->> 'subject_id')::uuid from unnest(v_cores) with ordinality x (c, o) order by x.o);
 
     -- 2. One writer at a time. The row is locked, never updated. The head is read by a second statement, whose snapshot is
     --    younger than the lock: a single statement would read the head as it was before it waited.
@@ -148,10 +140,10 @@ begin
             if v_row.commits <> v_commits[v_row.o] then
                 raise exception 'couldn''t append: entry % exists with other bytes', p_entry_ids[v_row.o] using errcode = 'PL005';
             end if;
-            v_status[v_row.o] := 'appended';
-            ord := v_row.o; status := 'appended'; entry_id := p_entry_ids[v_row.o];
-            seq := v_row.seq; envelope := v_row.envelope; leaf := v_row.leaf; fingerprint := null;
-            return next;
+            statuses[v_row.o] := 'appended';
+            seqs[v_row.o] := v_row.seq;
+            envelopes[v_row.o] := v_row.envelope;
+            leaves[v_row.o] := v_row.leaf;
         end loop;
     end if;
 
@@ -160,11 +152,7 @@ begin
     v_epoch := coalesce(v_epoch, 0);
     if exists (select 1 from unnest(p_epochs) i (epoch) where i.epoch <> v_epoch) then
         for v_row in select i.o from unnest(p_epochs) with ordinality i (epoch, o) where i.epoch <> v_epoch loop
-            if v_status[v_row.o] is null then
-                v_status[v_row.o] := 'stale';
-                ord := v_row.o; status := 'stale'; entry_id := null; seq := null; envelope := null; leaf := null; fingerprint := null;
-                return next;
-            end if;
+            statuses[v_row.o] := coalesce(statuses[v_row.o], 'stale');
         end loop;
     end if;
 
@@ -175,16 +163,12 @@ begin
             from (
                 select k.o, k.subject, k.hash, first_value(k.subject) over (partition by k.hash order by k.o) as first_subject
                 from unnest(p_key_of, p_subject_ids, p_lookup_hashes) k (o, subject, hash)
-                where v_status[k.o] is null
+                where statuses[k.o] is null
             ) k
             left join lateral (select * from precedent.subjects s where s.chain_id = p_chain and s.lookup_hash = k.hash offset 0) s on true
             where coalesce(s.subject_id, k.first_subject) <> k.subject
         loop
-            if v_status[v_row.o] is null then
-                v_status[v_row.o] := 'subject_moved';
-                ord := v_row.o; status := 'subject_moved'; entry_id := null; seq := null; envelope := null; leaf := null; fingerprint := null;
-                return next;
-            end if;
+            statuses[v_row.o] := coalesce(statuses[v_row.o], 'subject_moved');
         end loop;
     end if;
 
@@ -206,11 +190,7 @@ begin
             where k.epoch collate "C" < (select max(e.epoch collate "C") from precedent.key_epochs e
                                          where e.chain_id = p_chain and e.opened_seq is not null)
         loop
-            if v_status[v_row.o] is null then
-                v_status[v_row.o] := 'subject_moved';
-                ord := v_row.o; status := 'subject_moved'; entry_id := null; seq := null; envelope := null; leaf := null; fingerprint := null;
-                return next;
-            end if;
+            statuses[v_row.o] := coalesce(statuses[v_row.o], 'subject_moved');
         end loop;
     end if;
 
@@ -219,46 +199,38 @@ begin
         insert into precedent.idempotency (chain_id, claim, fingerprint, entry_id, recorded_at)
         select distinct on (c.claim) p_chain, c.claim, c.fingerprint, c.id, clock_timestamp()
         from unnest(p_claims, p_fingerprints, p_entry_ids) with ordinality c (claim, fingerprint, id, o)
-        where c.claim is not null and v_status[c.o] is null
+        where c.claim is not null and statuses[c.o] is null
         order by c.claim, c.o
         on conflict do nothing;
         for v_row in
             select c.o, i.entry_id, i.fingerprint from unnest(p_claims, p_entry_ids) with ordinality c (claim, id, o)
             cross join lateral (select * from precedent.idempotency i where i.chain_id = p_chain and i.claim = c.claim offset 0) i
-            where i.entry_id <> c.id and v_status[c.o] is null
+            where i.entry_id <> c.id and statuses[c.o] is null
         loop
-            v_status[v_row.o] := 'claimed';
-            ord := v_row.o; status := 'claimed'; entry_id := v_row.entry_id; fingerprint := v_row.fingerprint;
-            seq := null; envelope := null; leaf := null;
-            return next;
+            statuses[v_row.o] := 'claimed';
+            entry_ids[v_row.o] := v_row.entry_id;
+            fingerprints[v_row.o] := v_row.fingerprint;
         end loop;
     end if;
 
-    -- 7. Number, time, chain. Time increases strictly, also when the system's clock goes back.
+    -- 7. Number, time, chain. Time increases strictly, also when the system's clock goes back. From here on, an entry without a
+    --    `v_ats` is one that is not written.
     for i in 1 .. v_count loop
-        if v_status[i] is null then
+        if statuses[i] is null then
             v_seq := v_seq + 1;
             v_at_us := greatest(v_at_us + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint);
             v_envelope := '\x01'::bytea || ledger.u8(p_kinds[i]::integer) || v_chain_bytes || int8send(v_seq) || int8send(v_at_us)
                 || uuid_send(p_entry_ids[i]) || v_prev || v_roots[i];
-            v_seq_of[i] := v_seq;
-            w_id := w_id || p_entry_ids[i];
-            w_kind := w_kind || p_kinds[i];
-            w_commits := w_commits || v_commits[i];
-            w_core := w_core || v_cores[i];
-            w_facts := w_facts || v_facts[i];
-            w_memory := w_memory || v_memories[i];
-            w_seq := w_seq || v_seq;
-            w_at := w_at || v_at_us;
-            w_prev := w_prev || v_prev;
+            v_ats[i] := v_at_us;
+            v_prevs[i] := v_prev;
             v_prev := sha256('\x00'::bytea || v_envelope);
-            w_envelope := w_envelope || v_envelope;
-            w_leaf := w_leaf || v_prev;
-            ord := i; status := 'appended'; entry_id := p_entry_ids[i]; seq := v_seq; envelope := v_envelope; leaf := v_prev; fingerprint := null;
-            return next;
+            statuses[i] := 'appended';
+            seqs[i] := v_seq;
+            envelopes[i] := v_envelope;
+            leaves[i] := v_prev;
         end if;
     end loop;
-    if array_length(w_seq, 1) is null then
+    if array_length(array_remove(v_ats, null), 1) is null then
         return;
     end if;
 
@@ -267,22 +239,29 @@ begin
     if array_length(p_key_of, 1) is not null then
         insert into precedent.subjects (chain_id, lookup_hash, subject_id)
         select p_chain, k.hash, k.subject from unnest(p_key_of, p_subject_ids, p_lookup_hashes) k (o, subject, hash)
-        where v_seq_of[k.o] is not null on conflict do nothing;
+        where v_ats[k.o] is not null on conflict do nothing;
         insert into ledger.subject_key (chain_id, subject_id, epoch_key, wrapped)
         select p_chain, k.subject, k.epoch_key, k.wrapped
         from unnest(p_key_of, p_subject_ids, p_epoch_keys, p_wrapped) k (o, subject, epoch_key, wrapped)
-        where v_seq_of[k.o] is not null on conflict do nothing;
+        where v_ats[k.o] is not null on conflict do nothing;
     end if;
     insert into ledger.entry (chain_id, seq, entry_id, envelope, leaf, commits)
     select p_chain, w.seq, w.id, w.envelope, w.leaf, w.commits
-    from unnest(w_seq, w_id, w_envelope, w_leaf, w_commits) w (seq, id, envelope, leaf, commits);
+    from unnest(v_ats, seqs, p_entry_ids, envelopes, leaves, v_commits) w (at, seq, id, envelope, leaf, commits)
+    where w.at is not null;
 
     insert into ledger.section (chain_id, seq, is_personal, section_ids, salts, stored)
-    select p_chain, v_seq_of[x.o], x.sid = 3, array_agg(x.sid order by x.sid), array_agg(x.salt order by x.sid), array_agg(x.bytes order by x.sid)
-    from unnest(p_section_of, p_section_ids, p_salts, p_stored) x (o, sid, salt, bytes)
-    where v_seq_of[x.o] is not null
-    group by v_seq_of[x.o], x.sid = 3;
+    select p_chain, w.seq, false,
+           array_remove(array[1::smallint, case when w.s2 is not null then 2 end, case when w.s4 is not null then 4 end, case when w.s5 is not null then 5 end], null),
+           array_remove(array[substr(w.s1, 1, 32), substr(w.s2, 1, 32), substr(w.s4, 1, 32), substr(w.s5, 1, 32)], null),
+           array_remove(array[substr(w.s1, 33), substr(w.s2, 33), substr(w.s4, 33), substr(w.s5, 33)], null)
+    from unnest(v_ats, seqs, p_cores, p_facts, p_memories, p_shadows) w (at, seq, s1, s2, s4, s5)
+    where w.at is not null
+    union all
+    select p_chain, w.seq, true, array[3::smallint], array[substr(w.s3, 1, 32)], array[substr(w.s3, 33)]
+    from unnest(v_ats, seqs, p_personal) w (at, seq, s3)
+    where w.at is not null and w.s3 is not null;
 
-    perform precedent.project(p_chain, w_seq, w_at, w_prev, w_leaf, w_id, w_kind, w_core, w_facts, w_memory, true);
+    perform precedent.project(p_chain, seqs, v_ats, v_prevs, leaves, p_entry_ids, p_kinds, v_cores, v_facts, v_memories, true);
 end
 $$;

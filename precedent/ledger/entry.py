@@ -23,6 +23,7 @@ from precedent.ledger.canonical import canonical_bytes
 ENVELOPE = struct.Struct(">BB16sQQ16s32s32s")
 ENVELOPE_BYTES = 114
 NO_PREVIOUS = bytes(32)
+SALT_BYTES = 32
 
 # How often that is done again which came back `Stale` or `SubjectMoved`. Flags and policies change by a person's hand: who loses
 # this race so often has met something else.
@@ -115,7 +116,10 @@ class NewSubject:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An entry before its place is known. Appending the same draft twice records it once."""
+    """An entry before its place is known. Appending the same draft twice records it once.
+
+    Raises: ValueError where the sections make no entry: without a core, out of order, one twice, a salt of another length.
+    """
 
     entry_id: UUID
     kind: Kind
@@ -127,7 +131,15 @@ class Draft:
     size_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size_bytes", sum(len(section.stored) for section in self.sections))
+        last, size_bytes = 0, 0
+        for section in self.sections:
+            if not last < section.section_id <= Section.SHADOW or len(section.salt) != SALT_BYTES:
+                raise ValueError(f"section {section.section_id} behind {last}, with a salt of {len(section.salt)} bytes, makes no entry")
+            last = section.section_id
+            size_bytes += len(section.stored)
+        if not self.sections or self.sections[0].section_id != Section.CORE:
+            raise ValueError("an entry needs a core section")
+        object.__setattr__(self, "size_bytes", size_bytes)
 
 
 def draft_entry(
@@ -149,8 +161,11 @@ def draft_entry(
     stored: dict[int, bytes] = {int(section): canonical_bytes(value) for section, value in sections.items()}
     if personal is not None:
         stored[Section.PERSONAL] = personal
-    salts = clock.random_bytes(32 * len(stored))
-    parts = tuple(SectionBytes(section_id, salts[32 * n : 32 * n + 32], stored[section_id]) for n, section_id in enumerate(sorted(stored)))
+    salts = clock.random_bytes(SALT_BYTES * len(stored))
+    parts = tuple(
+        SectionBytes(section_id, salts[SALT_BYTES * n : SALT_BYTES * (n + 1)], stored[section_id])
+        for n, section_id in enumerate(sorted(stored))
+    )
     return Draft(entry_id or clock.new_id(), kind, parts, epoch, claim, fingerprint, subject)
 
 

@@ -43,9 +43,10 @@ create or replace function ledger.append_core(
 ) returns table (status text, seq bigint, envelope bytea, leaf bytea)
 language sql
 as $$
-select a.status, a.seq, a.envelope, a.leaf
+select a.statuses[1], a.seqs[1], a.envelopes[1], a.leaves[1]
 from ledger.append(p_chain, array[p_entry], array[p_kind], array[null::bigint], array[null::bytea], array[null::bytea],
-                   array[1], array[1::smallint], array[p_salt], array[p_core], '{}', '{}', '{}', '{}', '{}') a
+                   array[p_salt || p_core], array[null::bytea], array[null::bytea], array[null::bytea], array[null::bytea],
+                   '{}', '{}', '{}', '{}', '{}') a
 $$;
 
 -- What memory keeps of a subject: vectors of its decisions, and snapshots that name one of them, which are then made anew without it.

@@ -202,7 +202,7 @@ on conflict (chain_id, epoch) do update
 set opened_seq = coalesce(k.opened_seq, excluded.opened_seq), destroyed_seq = coalesce(k.destroyed_seq, excluded.destroyed_seq)
 $$;
 
--- Entries in order of seq, arrays of one length. `p_live` is false in a rebuild, which must not send anything again.
+-- Entries in order of seq, arrays of one length; without a time in `p_ats` an entry is not projected. `p_live` is false in a rebuild, which must not send anything again.
 create or replace function precedent.project(
     p_chain uuid, p_seqs bigint[], p_ats bigint[], p_prevs bytea[], p_leaves bytea[], p_ids uuid[], p_kinds smallint[],
     p_cores jsonb[], p_facts jsonb[], p_memories jsonb[], p_live boolean
@@ -215,14 +215,14 @@ begin
         insert into precedent.events
         select r.* from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
         cross join lateral precedent.event_row(p_chain, b.seq, ledger.instant(b.at), b.id, b.core, b.facts) r
-        where b.kind = 1;
+        where b.kind = 1 and b.at is not null;
     end if;
     if p_kinds @> array[2::smallint] then
         with made as materialized (
             select b.seq, ledger.instant(b.at) as at, b.id, b.prev, b.leaf, b.core, b.facts, b.memory
             from unnest(p_seqs, p_ats, p_ids, p_kinds, p_prevs, p_leaves, p_cores, p_facts, p_memories)
                 b (seq, at, id, kind, prev, leaf, core, facts, memory)
-            where b.kind = 2
+            where b.kind = 2 and b.at is not null
         ), recorded as (
             insert into precedent.decisions
             select r.* from made m
@@ -242,7 +242,7 @@ begin
         for v_row in
             select b.seq, ledger.instant(b.at) as at, b.id, b.kind, b.core, b.facts
             from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
-            where b.kind in (4, 5, 6, 8, 9) order by b.seq
+            where b.kind in (4, 5, 6, 8, 9) and b.at is not null order by b.seq
         loop
             case v_row.kind
             when 4 then

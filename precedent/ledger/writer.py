@@ -18,16 +18,16 @@ import structlog
 
 from precedent.db.engine import API, Deadline, with_options
 from precedent.errors import DatabaseUnavailable, LedgerBroken, QueueFull
-from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Stale, SubjectMoved
+from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Section, Stale, SubjectMoved
 
 MAX_BATCH_ENTRIES = 256
 MAX_BATCH_BYTES = 1024 * 1024
 OTHER_BYTES = "PL005"  # what the append says of an id that stands there with other bytes
 
 _APPEND = """
-select ord, status, entry_id, seq, envelope, leaf, fingerprint from ledger.append(
+select statuses, entry_ids, seqs, envelopes, leaves, fingerprints from ledger.append(
     %b::uuid, %b::uuid[], %b::int2[], %b::int8[], %b::bytea[], %b::bytea[],
-    %b::int4[], %b::int2[], %b::bytea[], %b::bytea[],
+    %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[],
     %b::int4[], %b::uuid[], %b::bytea[], %t::text[], %b::bytea[])
 """
 
@@ -47,25 +47,19 @@ def append(connection: psycopg.Connection, chain_id: UUID, drafts: Sequence[Draf
     Raises: LedgerBroken when an id stands there with other bytes.
     """
     try:
-        rows = connection.execute(_APPEND, _parameters(chain_id, drafts), binary=True).fetchall()
+        row = connection.execute(_APPEND, _parameters(chain_id, drafts), binary=True).fetchone()
     except psycopg.ProgrammingError as error:
         if error.sqlstate == OTHER_BYTES:
             raise LedgerBroken(str(error)) from error
         raise
-    return _answers(rows, len(drafts))
+    return _answers(row)
 
 
 def _parameters(chain_id: UUID, drafts: Sequence[Draft]) -> tuple[Any, ...]:
-    places: list[int] = []
-    section_ids: list[int] = []
-    salts: list[bytes] = []
-    stored: list[bytes] = []
-    for place, draft in enumerate(drafts, 1):
+    sections: dict[int, list[bytes | None]] = {section: [None] * len(drafts) for section in Section}
+    for place, draft in enumerate(drafts):
         for section in draft.sections:
-            places.append(place)
-            section_ids.append(section.section_id)
-            salts.append(section.salt)
-            stored.append(section.stored)
+            sections[section.section_id][place] = section.salt + section.stored
     subjects = [(place, draft.subject) for place, draft in enumerate(drafts, 1) if draft.subject]
     return (
         chain_id,
@@ -74,10 +68,7 @@ def _parameters(chain_id: UUID, drafts: Sequence[Draft]) -> tuple[Any, ...]:
         [draft.epoch for draft in drafts],
         [draft.claim for draft in drafts],
         [draft.fingerprint for draft in drafts],
-        places,
-        section_ids,
-        salts,
-        stored,
+        *sections.values(),
         [place for place, _ in subjects],
         [subject.subject_id for _, subject in subjects],
         [subject.lookup_hash for _, subject in subjects],
@@ -86,22 +77,21 @@ def _parameters(chain_id: UUID, drafts: Sequence[Draft]) -> tuple[Any, ...]:
     )
 
 
-def _answers(rows: Sequence[tuple[Any, ...]], count: int) -> list[Answer]:
-    found: list[Answer | None] = [None] * count
-    for place, status, entry_id, seq, envelope, leaf, fingerprint in rows:
-        match status:
-            case "appended":
-                found[place - 1] = Appended(entry_id, seq, envelope, leaf)
-            case "claimed":
-                found[place - 1] = Claimed(entry_id, fingerprint)
-            case "stale":
-                found[place - 1] = Stale()
-            case "subject_moved":
-                found[place - 1] = SubjectMoved()
-    missing = [place for place, answer in enumerate(found, 1) if answer is None]
-    if missing:
-        raise LedgerBroken(f"the append gave no answer for {len(missing)} of {count} entries")
-    return [answer for answer in found if answer is not None]
+def _answers(row: tuple[Any, ...] | None) -> list[Answer]:
+    return [_answer(*one) for one in zip(*row, strict=True)] if row else []
+
+
+def _answer(status: str | None, entry_id: UUID, seq: int, envelope: bytes, leaf: bytes, fingerprint: bytes) -> Answer:
+    match status:
+        case "appended":
+            return Appended(entry_id, seq, envelope, leaf)
+        case "claimed":
+            return Claimed(entry_id, fingerprint)
+        case "stale":
+            return Stale()
+        case "subject_moved":
+            return SubjectMoved()
+    raise LedgerBroken(f"the append said {status} of an entry")
 
 
 class Writer:
@@ -214,7 +204,7 @@ class Writer:
         connection = await self._connect()
         with Deadline(connection, self._timeout_seconds + GRACE_SECONDS):
             cursor = await connection.execute(_APPEND, _parameters(self._chain_id, drafts), binary=True)
-            return _answers(await cursor.fetchall(), len(drafts))
+            return _answers(await cursor.fetchone())
 
     async def _connect(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:

@@ -15,6 +15,7 @@ from itertools import count
 
 import psycopg
 import sample_entries as sample
+import structlog
 
 from precedent.errors import DatabaseUnavailable
 from precedent.ledger.entry import Appended, Claimed
@@ -70,4 +71,5 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is the protocol's alone
     asyncio.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.stdin.read().split(), sys.argv[4:] == ["settle"]))
