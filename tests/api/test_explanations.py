@@ -92,9 +92,9 @@ def test_what_stopped_it_before_any_rule_is_told(api: Api) -> None:
 def test_it_is_explained_by_the_policy_that_decided_also_when_that_is_gone(api: Api) -> None:
     decision = api.decide()
     before = explain(api, decision).json()
-    api.client.post("/policies/finance-constitution@1.0.0/deactivate")
+    api.client.post("/policies/finance-constitution@1.1.0/deactivate")
     assert explain(api, decision).json() == before
-    api.client.post("/policies/finance-constitution@1.0.0/activate")
+    api.client.post("/policies/finance-constitution@1.1.0/activate")
 
 
 def test_nothing_personal_is_told_without_the_right(api: Api) -> None:

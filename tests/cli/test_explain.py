@@ -37,7 +37,7 @@ def test_a_decision_is_told_on_the_terminal_without_anything_personal(decision_i
         "8 % off at 31 % margin lies within the broad band",
         "3 points less requested_discount_pct would act within tight guardrails (AL1)",
         "12,000 USD",
-        "finance-constitution@1.0.0",
+        "finance-constitution@1.1.0",
     ):
         assert words in shown.output
     as_json = CliRunner().invoke(app, [decision_id, "--json"])
