@@ -16,17 +16,18 @@ from precedent.clock import Clock, SystemClock, to_instant
 from precedent.db.embedded import database_url
 from precedent.db.reads import Reads
 from precedent.decide import Decider
-from precedent.errors import DatabaseUnavailable, SettingsInvalid
+from precedent.errors import DatabaseUnavailable, SettingsInvalid, SignerUnavailable
 from precedent.explanation import Explainer
 from precedent.guard.access import Access
 from precedent.ledger import store
-from precedent.ledger.anchor import FolderAnchor
 from precedent.ledger.erase import apply_missed
 from precedent.ledger.erasure_memory import FolderErasures
 from precedent.ledger.integrate import Integrator, origin_of
 from precedent.ledger.keyring import Keyring, open_keyring
 from precedent.ledger.proof import Proofs
-from precedent.ledger.signer import Signer, load_seed
+from precedent.ledger.signer import Signer
+from precedent.ledger.signer_socket import SignerClient
+from precedent.ledger.signing import anchors_for, signer_of
 from precedent.ledger.store import Entries
 from precedent.ledger.subjects import Subjects
 from precedent.ledger.writer import Writer
@@ -48,7 +49,8 @@ class Services:
     clock: Clock
     chain_id: UUID
     keyring: Keyring
-    signer: Signer
+    signer: Signer | SignerClient
+    integrator: Integrator
     reads: Reads
     writer: Writer
     access: Access
@@ -74,7 +76,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     await reads.open()
     try:
         chain_id = await _find_chain(reads, settings.chain)
-        async with _integrating(settings, url, chain_id) as signer:
+        async with _integrating(settings, url, chain_id) as (signer, integrator):
             await _erase_missed(settings, url, chain_id, clock)
             writer = Writer(url, chain_id, queue_limit=settings.append_queue_limit, timeout_seconds=settings.append_timeout_seconds)
             authority = AuthoritySource(reads, url, chain_id)
@@ -91,6 +93,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
                     chain_id=chain_id,
                     keyring=keyring,
                     signer=signer,
+                    integrator=integrator,
                     reads=reads,
                     writer=writer,
                     access=Access(reads, clock.monotonic_ns),
@@ -109,21 +112,29 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
 
 
 @asynccontextmanager
-async def _integrating(settings: Settings, url: str, chain_id: UUID) -> AsyncIterator[Signer]:
+async def _integrating(settings: Settings, url: str, chain_id: UUID) -> AsyncIterator[tuple[Signer | SignerClient, Integrator]]:
     """The signer, while the integrator runs. It ends after the writer, so that the last checkpoint covers the last entry.
 
     Raises: LedgerBroken, before anything is appended to a database that was taken back or rewritten; SettingsInvalid.
     """
-    configured = settings.signer_key.get_secret_value() if settings.signer_key else None
-    seed = load_seed(settings.keys_path, configured, create=settings.mode == "development")
-    signer = Signer(origin_of(chain_id), seed, settings.signer_path)
-    integrator = Integrator(url, chain_id, signer, FolderAnchor(settings.anchor_path))
-    await asyncio.to_thread(integrator.require_continued)
+    signer = signer_of(settings, origin_of(chain_id), create=True)
+    integrator = Integrator(url, chain_id, signer, *anchors_for(settings))
+    await _require_continued(integrator)
     integrator.start()
     try:
-        yield signer
+        yield signer, integrator
     finally:
         await integrator.stop()
+
+
+async def _require_continued(integrator: Integrator) -> None:
+    for _ in range(START_SECONDS):
+        try:
+            return await asyncio.to_thread(integrator.require_continued)
+        except SignerUnavailable as error:
+            log.warning("waiting_for_signer", error=str(error))
+            await asyncio.sleep(1)
+    raise SignerUnavailable(f"no signer answered within {START_SECONDS} s")
 
 
 async def _erase_missed(settings: Settings, url: str, chain_id: UUID, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from precedent.cli.session import prepare_database
 from precedent.clock import SystemClock, to_instant
 from precedent.db.embedded import database_url
 from precedent.ledger.keyring import load_keyring
-from precedent.ledger.signer import KEY_NAME, load_seed
+from precedent.ledger.signer_keys import KEY_NAME, create_signer_key
 from precedent.settings import load_settings
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
             load_keyring(settings.keys_path, to_instant(SystemClock().now_us())[:7], create=True)
         # Apart: an installation from before there were checkpoints has keys, but none to sign with.
         if is_new or not (settings.keys_path / KEY_NAME).exists():
-            load_seed(settings.keys_path, None, create=True)
+            create_signer_key(settings.keys_path)
             print(f"made keys in {settings.keys_path}: back them up, apart from the database")
         else:
             print(f"{settings.keys_path} holds keys already: none was made")

@@ -22,6 +22,7 @@ PrecedentError
 │   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
 │   ├── RequestErased          what was recorded under this Idempotency-Key was erased
 │   ├── ErasureBarred          a legal hold or a rule of retention keeps the subject's data
+│   ├── NothingToRecover       the database continues all that was signed and anchored
 │   ├── JobRunning             the same partition is being computed
 │   ├── ExportRefused          the folder, the range or the ledger is not fit for an export
 │   └── ReplayRunning          one of the same token runs already
@@ -29,6 +30,7 @@ PrecedentError
 │   ├── DatabaseUnavailable
 │   ├── QueueFull              the bounded append queue is full
 │   ├── ProofPending           recorded, but no signed checkpoint covers it yet
+│   ├── SignerUnavailable      the signer, a process of its own, does not answer
 │   └── PipelineUnavailable    Dagster does not answer
 ├── EmbeddingRefused           a vector of a wrong dimension, or one that is no point: NaN, infinite, all zero
 ├── SolverMissing              analysis needs the extra `analyse`
@@ -189,6 +191,10 @@ class ErasureBarred(Conflict):
     code = "ERASURE_BARRED"
 
 
+class NothingToRecover(Conflict):
+    code = "NOTHING_TO_RECOVER"
+
+
 class JobRunning(Conflict):
     code = "JOB_RUNNING"
 
@@ -215,6 +221,10 @@ class QueueFull(Unavailable):
 
 class ProofPending(Unavailable):
     code = "PROOF_PENDING"
+
+
+class SignerUnavailable(Unavailable):
+    code = "SIGNER_UNAVAILABLE"
 
 
 class PipelineUnavailable(Unavailable):

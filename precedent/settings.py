@@ -55,9 +55,18 @@ class Settings(BaseSettings):
         None, description="keys that wrap subjects' keys, the newest month current: epoch-2026-11=<64 hex digits> …; or python:module:name"
     )
     signer_key: SecretStr | None = Field(
-        None, description="Ed25519 key that signs checkpoints, 64 hex digits; empty: signer.key among the keys"
+        None, description="Ed25519 key that signs checkpoints, 64 hex digits, during a rotation `old,new`; empty: signer.key among the keys"
     )
-    anchor_dir: Path | None = Field(None, description="folder outside the database that keeps the newest checkpoint; empty: home/anchor")
+    signer: Literal["inline", "process"] = Field(
+        "inline", description="process: checkpoints are signed by `precedent signer`, which alone has to reach the key"
+    )
+    signer_socket: Path | None = Field(
+        None, description="socket of that process, which makes it with mode 600; empty: home/run/signer.sock"
+    )
+    anchor_dir: str | None = Field(
+        None,
+        description="folders outside the database for the newest checkpoint, with commas; or python:module:name; empty: home/anchor",
+    )
 
     openai_api_key: SecretStr | None = Field(
         None, validation_alias=AliasChoices("PRECEDENT_OPENAI_API_KEY", "OPENAI_API_KEY"), description="turns model advice on"
@@ -88,6 +97,7 @@ class Settings(BaseSettings):
         "root_key",
         "epoch_keys",
         "signer_key",
+        "signer_socket",
         "anchor_dir",
         "dagster_url",
         "openai_base_url",
@@ -131,9 +141,20 @@ class Settings(BaseSettings):
         return (self.keys_dir or self.home_dir / "keys").expanduser().resolve()
 
     @cached_property
+    def anchor_places(self) -> tuple[str, ...]:
+        """Where checkpoints are anchored, as it was set; none where that is home/anchor."""
+        return tuple(place.strip() for place in (self.anchor_dir or "").split(",") if place.strip())
+
+    @cached_property
     def anchor_path(self) -> Path:
-        """Folder of the anchored checkpoints, absolute."""
-        return (self.anchor_dir or self.home_dir / "anchor").expanduser().resolve()
+        """The first folder of the anchored checkpoints, absolute."""
+        folders = [place for place in self.anchor_places if not place.startswith("python:")]
+        return Path(folders[0]).expanduser().resolve() if folders else self.home_dir / "anchor"
+
+    @cached_property
+    def signer_socket_path(self) -> Path:
+        """Socket of the signer's process, absolute."""
+        return (self.signer_socket or self.home_dir / "run" / "signer.sock").expanduser().resolve()
 
     @cached_property
     def signer_path(self) -> Path:

@@ -1,4 +1,4 @@
-"""`precedent ledger`: verify the record, export it, make its projections anew, erase persons from it."""
+"""`precedent ledger`: verify the record, export it, make its projections anew; erase persons from it, and keep the keys that sign it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from precedent.cli import erasure
+from precedent.cli import erasure, signer_keys
 from precedent.db.embedded import database_url
 from precedent.errors import SettingsInvalid
 from precedent.settings import Settings, load_settings
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 erasure.add_to(app)
+signer_keys.add_to(app)
 
 
 @app.callback()
 def ledger() -> None:
-    """Verify the record, export it, make its projections anew, erase persons from it."""
+    """Verify the record, export it, make its projections anew, erase persons from it, keep the keys that sign it."""
 
 
 @app.command()

@@ -57,6 +57,7 @@ entry = Table(
     CheckConstraint("seq >= 0", name="seq"),
     CheckConstraint("octet_length(envelope) = 114", name="envelope"),
     CheckConstraint("octet_length(leaf) = 32", name="leaf"),
+    Index("entry_control_idx", "chain_id", "seq", postgresql_where=text("get_byte(envelope, 1) in (8, 9, 11)")),
     schema="ledger",
 )
 

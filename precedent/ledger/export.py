@@ -28,9 +28,9 @@ from precedent.ledger import entry_store, export_store, tile_store
 from precedent.ledger.canonical import canonical_bytes
 from precedent.ledger.entry import Kind, Section
 from precedent.ledger.integrate import origin_of
-from precedent.ledger.note import SigningKey, VerifierKey
+from precedent.ledger.note import VerifierKey
 from precedent.ledger.rows import EntryRow
-from precedent.ledger.signer import load_seed
+from precedent.ledger.signing import signer_of
 from precedent.ledger.standalone import verify as standalone
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.tiles import TILE_HASHES, TileName
@@ -100,12 +100,11 @@ def export_ledger(
 def verifier_key(url: str, settings: Settings) -> VerifierKey:
     """The key that signs the chain's checkpoints now.
 
-    Raises: SettingsInvalid where the signer's key is not at hand; DatabaseUnavailable.
+    Raises: SettingsInvalid where the signer's key is not at hand; SignerUnavailable; DatabaseUnavailable.
     """
     with connect(url) as connection:
         origin = origin_of(chain_id_of(connection, settings.chain))
-    configured = settings.signer_key.get_secret_value() if settings.signer_key else None
-    return SigningKey(origin, load_seed(settings.keys_path, configured, create=False)).verifier
+    return signer_of(settings, origin).verifier
 
 
 @dataclass(slots=True)

@@ -11,28 +11,30 @@ If we crash after the commit and before the anchor, the anchor is one checkpoint
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import sha256
 from uuid import UUID
 
 import psycopg
 import structlog
 
 from precedent.db.engine import API, connect, with_options
-from precedent.errors import DatabaseUnavailable, LedgerBroken
-from precedent.ledger import entry_store, tile_store
-from precedent.ledger.anchor import Anchor
-from precedent.ledger.entry import NO_PREVIOUS
-from precedent.ledger.merkle import HASH_BYTES, cover, is_consistent, plan_consistency, prove, root_at
-from precedent.ledger.note import Checkpoint, open_checkpoint
-from precedent.ledger.signer import Signer
-from precedent.ledger.tiles import TILE_HASHES, Growth, RightEdge, TileName, edge_names, hashes_in, split_hashes, tiles_for
+from precedent.errors import LedgerBroken, SettingsInvalid, Unavailable
+from precedent.ledger import tile_store
+from precedent.ledger.anchor import Anchor, Anchors
+from precedent.ledger.continuity import HeadSigner, StoredTree, witnesses_of
+from precedent.ledger.leaves import check_leaves
+from precedent.ledger.merkle import is_consistent, plan_consistency, prove
+from precedent.ledger.note import Checkpoint
+from precedent.ledger.read_ahead import ReadAhead
+from precedent.ledger.tiles import Growth, RightEdge, hashes_in, tiles_for
 
 CADENCE_SECONDS = 0.2
 # What is broken stays so until somebody looks; asking again must not fill the log.
 BROKEN_SECONDS = 5.0
-BATCH_LEAVES = 8192
+# As many as a tile of level 1 covers: a backlog goes into few commits, and takes some 10 MB.
+BATCH_LEAVES = 65_536
 
 log = structlog.get_logger(__name__)
 
@@ -42,17 +44,24 @@ def origin_of(chain_id: UUID) -> str:
     return f"precedent/{chain_id}"
 
 
+def give_way() -> None:
+    """Let the threads run that wait for the interpreter: answers are not to wait until a backlog is hashed."""
+    time.sleep(0)
+
+
 class Integrator:
     """Grows the tree of one chain. `step` is for one thread; `start` and `stop` run it beside an event loop."""
 
-    def __init__(self, url: str, chain_id: UUID, signer: Signer, anchor: Anchor) -> None:
-        self._url = with_options(url, statement_timeout="15000")
+    def __init__(self, url: str, chain_id: UUID, signer: HeadSigner, *anchors: Anchor) -> None:
+        # A checkpoint that a power cut takes is signed again: it is derived. Decisions don't wait for its way to the disk.
+        self._url = with_options(url, statement_timeout="15000", synchronous_commit="off")
         self._chain_id = chain_id
         self._signer = signer
-        self._anchor = anchor
+        self.anchors = Anchors(anchors)
         self._connection: psycopg.Connection | None = None
         self._is_leader = False
         self._edge: RightEdge | None = None
+        self._ahead = ReadAhead(chain_id)
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -73,10 +82,10 @@ class Integrator:
             try:
                 if await asyncio.to_thread(self.step) and not is_last:
                     continue
-            except (DatabaseUnavailable, psycopg.OperationalError) as error:
+            except (Unavailable, psycopg.OperationalError) as error:
                 log.warning("integrator_waits", error=str(error))
                 pause_seconds = 1.0
-            except (LedgerBroken, psycopg.Error, OSError) as error:
+            except (LedgerBroken, SettingsInvalid, psycopg.Error, OSError) as error:
                 log.error("integrator_refused", error=str(error))
                 pause_seconds = BROKEN_SECONDS
             if is_last:
@@ -88,6 +97,8 @@ class Integrator:
     def close(self) -> None:
         """Give up the lead, said to the server: it notices a closed session only later, and the next process would wait."""
         connection, self._connection, self._is_leader, self._edge = self._connection, None, False, None
+        self._ahead.forget()
+        self.anchors.close()
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.execute(tile_store.STOP_LEADING)
@@ -129,11 +140,11 @@ class Integrator:
         return self._connection if self._is_leader else None
 
     def _read_leaves(self, connection: psycopg.Connection, edge: RightEdge, count: int) -> list[bytes]:
-        rows = tile_store.read_leaves(connection, self._chain_id, edge.size, count)
-        return check_leaves(rows, self._chain_id, edge.size, edge.last_leaf)
+        block = self._ahead.take(connection, edge.size, count)
+        return check_leaves(block, self._chain_id, edge.size, edge.last_leaf, give_way)
 
     def _extend(self, connection: psycopg.Connection, edge: RightEdge, leaves: Sequence[bytes], last: Checkpoint | None) -> None:
-        growth = edge.grow(leaves)
+        growth = edge.grow(leaves, give_way)
         head = Checkpoint(self._signer.origin, growth.edge.size, growth.edge.root())
         path = self._prove(connection, growth, edge.size)
         if edge.size and not is_consistent(edge.size, edge.root(), head.size, head.root, path):
@@ -143,7 +154,7 @@ class Integrator:
         note = self._signer.sign(head, path)
         tile_store.write_tree(connection, self._chain_id, growth.tiles, head.size, head.root, note)
         self._edge = growth.edge
-        self._anchor.write(head.origin, note)
+        self.anchors.write(head.origin, note)
 
     def _prove(self, connection: psycopg.Connection, growth: Growth, first: int) -> list[bytes]:
         """From what is at hand; only a signer that remembers less than the database needs older tiles."""
@@ -158,72 +169,7 @@ class Integrator:
 
         It takes O(log n): the tiles at the right edge.
         """
-        size, root, _ = tile_store.read_newest_checkpoint(connection, self._chain_id) or (0, b"", "")
-        head_seq, _ = entry_store.read_head(connection, self._chain_id) or (-1, b"")
-        if head_seq + 1 < size:
-            raise LedgerBroken(f"the newest checkpoint covers {size} entries, but the database has {head_seq + 1}")
-        edge = self._load_edge(connection, size)
-        if size and edge.root() != root:
-            raise LedgerBroken(f"the first {size} entries no longer have the root that their checkpoint says")
-        for name, witness in (("the signer's memory", self._signer.last()), ("the anchor", self._read_anchor())):
-            if witness is not None and witness.size:
-                self._require_beginning(connection, edge, head_seq + 1, name, witness)
-        return edge
-
-    def _load_edge(self, connection: psycopg.Connection, size: int) -> RightEdge:
-        names = [name for name in edge_names(size) if name.width]
-        before = TileName(0, size // TILE_HASHES - 1, TILE_HASHES)
-        wanted = names if size % TILE_HASHES or not size else [*names, before]
-        tiles = tile_store.read_tiles(connection, self._chain_id, wanted)
-        if any(len(tiles.get((level, number), b"")) != width * HASH_BYTES for level, number, width in wanted):
-            raise LedgerBroken(f"tiles of the tree of {size} entries are missing")
-        levels = tuple(tuple(split_hashes(tiles.get((name.level, name.number), b""))) if name.width else () for name in edge_names(size))
-        if size % TILE_HASHES:
-            last_leaf = levels[0][-1]
-        else:
-            last_leaf = tiles[0, before.number][-HASH_BYTES:] if size else NO_PREVIOUS
-        return RightEdge(size, last_leaf, levels)
-
-    def _read_anchor(self) -> Checkpoint | None:
-        note = self._anchor.read(self._signer.origin)
-        if note is None:
-            return None
-        try:
-            return open_checkpoint(note, self._signer.verifier)
-        except ValueError as error:
-            raise LedgerBroken(f"couldn't read the anchored checkpoint of {self._signer.origin}: {error}") from error
-
-    def _require_beginning(self, connection: psycopg.Connection, edge: RightEdge, head: int, name: str, witness: Checkpoint) -> None:
-        """Raises: LedgerBroken unless the tree begins with that of `witness`."""
-        if witness.size > head:
-            raise LedgerBroken(
-                f"the database was taken back: {name} has a signed checkpoint of {witness.size} entries, the database has {head}. "
-                "Nothing is appended to it: bring back the newer database"
-            )
-        if witness.size > edge.size:
-            grown = edge.grow(self._read_leaves(connection, edge, witness.size - edge.size)).edge
-            root = grown.root()
-        else:
-            names = tiles_for((cover(0, witness.size),), edge.size)
-            root = root_at(witness.size, hashes_in(tile_store.read_tiles(connection, self._chain_id, names)))
-        if root != witness.root:
-            raise LedgerBroken(
-                f"the database was rewritten: its first {witness.size} entries are not those of the signed checkpoint in {name}. "
-                "Nothing is appended to it: run `precedent ledger verify`"
-            )
-
-
-def check_leaves(rows: Sequence[tuple[int, bytes, bytes]], chain_id: UUID, first: int, last_leaf: bytes) -> list[bytes]:
-    """The leaves of entries `first`, `first` + 1, …, each made again from its envelope; `last_leaf` is that before `first`.
-
-    Raises: LedgerBroken where one is missing, is not the hash of its envelope, or does not continue the one before.
-    """
-    leaves = []
-    chain_bytes = chain_id.bytes
-    for expected, (seq, envelope, stored) in enumerate(rows, first):
-        leaf = sha256(b"\x00" + envelope).digest()
-        if seq != expected or leaf != stored or envelope[50:82] != last_leaf or envelope[2:26] != chain_bytes + seq.to_bytes(8):
-            raise LedgerBroken(f"entry {expected} is not integrated: it is missing, was changed, or does not continue the one before")
-        leaves.append(leaf)
-        last_leaf = leaf
-    return leaves
+        tree = StoredTree.load(connection, self._chain_id)
+        for witness in witnesses_of(connection, self._chain_id, self._signer, self.anchors):
+            tree.require_beginning(witness)
+        return tree.edge

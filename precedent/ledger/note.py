@@ -78,8 +78,11 @@ class SigningKey:
 
     def sign(self, text: str) -> str:
         """The note: `text`, whose last line ends, with our signature alone."""
-        signature = Signature(self.verifier.name, self.verifier.key_id, self._key.sign(text.encode()))
-        return str(Note(text, (signature,)))
+        return sign_note(text, self)
+
+    def signature(self, text: str) -> Signature:
+        """Our signature over these very lines."""
+        return Signature(self.verifier.name, self.verifier.key_id, self._key.sign(text.encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,11 @@ class Note:
         return self.text
 
 
+def sign_note(text: str, *keys: SigningKey) -> str:
+    """The note: `text`, whose last line ends, with a signature of each key."""
+    return str(Note(text, tuple(key.signature(text) for key in keys)))
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The head of a tree: whose it is, how many leaves, and their root."""
@@ -169,14 +177,14 @@ class Checkpoint:
         return cls(origin, int(size), root)
 
 
-def open_checkpoint(note: str | bytes, key: VerifierKey) -> Checkpoint:
-    """The checkpoint in a note, signed by `key` for the origin that is its name.
+def open_checkpoint(note: str | bytes, *keys: VerifierKey) -> Checkpoint:
+    """The checkpoint in a note, signed by one of `keys` for the origin that is their name.
 
     Raises: ValueError.
     """
-    checkpoint = Checkpoint.parse(Note.parse(note).require_signed([key]))
-    if checkpoint.origin != key.name:
-        raise ValueError(f"the checkpoint is of {checkpoint.origin}, not of {key.name}")
+    checkpoint = Checkpoint.parse(Note.parse(note).require_signed(keys))
+    if any(key.name != checkpoint.origin for key in keys):
+        raise ValueError(f"the checkpoint is of {checkpoint.origin}, not of {keys[0].name}")
     return checkpoint
 
 

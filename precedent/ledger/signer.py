@@ -12,41 +12,70 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from precedent.errors import LedgerBroken, SettingsInvalid
-from precedent.ledger.anchor import checkpoint_file
-from precedent.ledger.key_files import create_key, parse_key, read_key, replace_text
+from precedent.errors import LedgerBroken
+from precedent.ledger.anchor import aside_path, checkpoint_file
+from precedent.ledger.key_files import replace_text
 from precedent.ledger.merkle import is_consistent
-from precedent.ledger.note import Checkpoint, SigningKey, open_checkpoint
-
-KEY_NAME = "signer.key"
+from precedent.ledger.note import Checkpoint, SigningKey, VerifierKey, open_checkpoint, sign_note
+from precedent.ledger.signer_keys import Seeds, SeedSource
 
 
 class Signer:
-    """Signs for one origin, which is also the name of its key. Any number of processes may share one memory."""
+    """Signs for one origin, which is also the name of its keys. Any number of processes may share one memory."""
 
-    def __init__(self, origin: str, seed: bytes, memory: Path) -> None:
-        """`memory` is a folder; it is made where it is missing."""
-        self._key = SigningKey(origin, seed)
-        self.verifier = self._key.verifier
+    def __init__(self, origin: str, seeds: bytes | SeedSource, memory: Path) -> None:
+        """`seeds` is one private key, or says which there are now; `memory` is a folder, made where it is missing.
+
+        Raises: SettingsInvalid.
+        """
+        fixed = seeds
+        self._seeds: SeedSource = (lambda: Seeds(fixed)) if isinstance(fixed, bytes) else fixed
+        self._origin = origin
         self._path = memory / checkpoint_file(origin)
+        self._keys = self._read_keys()
 
     @property
     def origin(self) -> str:
-        return self.verifier.name
+        return self._origin
+
+    @property
+    def verifiers(self) -> tuple[VerifierKey, ...]:
+        """The keys whose signatures a note of now has, the current one first; as they were read last."""
+        return tuple(key.verifier for key in self._keys)
+
+    @property
+    def verifier(self) -> VerifierKey:
+        return self._keys[0].verifier
+
+    @property
+    def keys(self) -> tuple[SigningKey, ...]:
+        """The private keys, for an operator's command."""
+        return self._keys
+
+    def refresh(self) -> None:
+        """Read the keys anew. Raises: SettingsInvalid."""
+        self._keys = self._read_keys()
 
     def last(self) -> Checkpoint | None:
         """The head that was signed last.
 
-        Raises: LedgerBroken where the memory is not what this key wrote.
+        Raises: LedgerBroken where the memory is not what these keys wrote; SettingsInvalid.
         """
-        try:
-            note = self._path.read_bytes()
-        except FileNotFoundError:
+        note = self.last_note()
+        if note is None:
             return None
+        self.refresh()
         try:
-            return open_checkpoint(note, self.verifier)
+            return open_checkpoint(note, *self.verifiers)
         except ValueError as error:
             raise LedgerBroken(f"couldn't read what was signed last, in {self._path}: {error}") from error
+
+    def last_note(self) -> bytes | None:
+        """What the memory holds, whoever wrote it."""
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
 
     def sign(self, head: Checkpoint, path: Sequence[bytes]) -> str:
         """The signed note of `head`; `path` proves that its tree begins with that of the head signed last.
@@ -54,23 +83,43 @@ class Signer:
         If we crash after this remembers and before the note is used, the next head has to continue a note that nobody has seen.
         That is harmless: it stands for entries that were committed before.
 
-        Raises: LedgerBroken for another origin, a smaller head, and one that does not continue the last.
+        During a rotation it has the signatures of both keys: so the memory can be read after either has gone.
+
+        Raises: LedgerBroken for another origin, a smaller head, and one that does not continue the last; SettingsInvalid.
         """
         if head.origin != self.origin:
             raise LedgerBroken(f"refused to sign a head of {head.origin}: this signer is for {self.origin}")
-        with self._alone():
+        with self.alone():
+            self.refresh()
             last = self.last()
             if last and last.size and not is_consistent(last.size, last.root, head.size, head.root, path):
                 raise LedgerBroken(
                     f"refused to sign a head of {head.size} entries: it does not continue the one of {last.size} that was signed before"
                 )
-            note = self._key.sign(str(head))
-            if head != last:
-                replace_text(self._path, note)
-            return note
+            return self._remember(head)
+
+    def set_aside(self, label: str) -> None:
+        """Keep what was signed last beside the memory, as evidence."""
+        if (note := self.last_note()) is not None:
+            replace_text(aside_path(self._path, label), note.decode(errors="replace"))
+
+    def begin_anew(self, head: Checkpoint) -> str:
+        """Sign `head` though it continues nothing: for an operator's recovery alone, which holds `alone` and keeps the last one aside."""
+        self.refresh()
+        return self._remember(head)
+
+    def _remember(self, head: Checkpoint) -> str:
+        note = sign_note(str(head), *self._keys)
+        if note.encode() != self.last_note():
+            replace_text(self._path, note)
+        return note
+
+    def _read_keys(self) -> tuple[SigningKey, ...]:
+        seeds = self._seeds()
+        return tuple(SigningKey(self._origin, seed) for seed in (seeds.current, seeds.following) if seed is not None)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """One process at a time reads, compares and remembers; the lock ends with the process that holds it."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -79,22 +128,3 @@ class Signer:
             yield
         finally:
             os.close(descriptor)
-
-
-def load_seed(folder: Path, configured: str | None, *, create: bool) -> bytes:
-    """The signer's private key: `configured` in hexadecimal, else the file in `folder`, made there with `create`.
-
-    Raises: SettingsInvalid when it is missing and may not be made, or can be read by others.
-    """
-    if configured:
-        try:
-            return parse_key(configured)
-        except ValueError as error:
-            raise SettingsInvalid(f"couldn't use PRECEDENT_SIGNER_KEY: {error}") from error
-    path = folder / KEY_NAME
-    if create:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        create_key(path)
-    if not path.exists():
-        raise SettingsInvalid(f"couldn't find the signer's key: set PRECEDENT_SIGNER_KEY, or put {KEY_NAME} into {folder}")
-    return read_key(path)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 
+from precedent.ledger.leaves import LeafBlock
 from precedent.ledger.tiles import Tile, TileName
 
 TRY_TO_LEAD = "select pg_try_advisory_lock(%s, %s)"
@@ -16,6 +17,14 @@ STOP_LEADING = "select pg_advisory_unlock_all()"
 NEWEST_CHECKPOINT = "select size, root, note from ledger.checkpoint where chain_id = %s order by size desc limit 1"
 
 LEAVES = "select seq, envelope, leaf from ledger.entry where chain_id = %s and seq >= %s order by seq limit %s"
+
+# One row for many entries: what a row costs in the driver is more than what its leaf costs to hash.
+LEAF_BLOCK = """
+select count(*), max(e.seq), coalesce(string_agg(e.envelope, ''::bytea), ''), coalesce(string_agg(e.leaf, ''::bytea), '')
+from (
+    select seq, envelope, leaf from ledger.entry where chain_id = %s and seq >= %s order by seq limit %s
+) e
+"""
 
 # Full tiles as they stand; of a tile that is not full, its hashes are the leaves, or the tops of the tiles below. Each part
 # sees at most 256 rows by their key.
@@ -65,9 +74,11 @@ def read_newest_checkpoint(connection: psycopg.Connection, chain_id: UUID) -> tu
     return connection.execute(NEWEST_CHECKPOINT, (chain_id,)).fetchone()
 
 
-def read_leaves(connection: psycopg.Connection, chain_id: UUID, first: int, count: int) -> list[tuple[int, bytes, bytes]]:
-    """(seq, envelope, leaf) of the entries from `first` on, `count` at most."""
-    return connection.execute(LEAVES, (chain_id, first, count), binary=True, prepare=True).fetchall()
+def read_leaves(connection: psycopg.Connection, chain_id: UUID, first: int, count: int) -> LeafBlock:
+    """The entries from `first` on, `count` at most."""
+    row = connection.execute(LEAF_BLOCK, (chain_id, first, count), binary=True, prepare=True).fetchone()
+    found, highest, envelopes, leaves = row or (0, None, b"", b"")
+    return LeafBlock(found, first - 1 if highest is None else highest, envelopes, leaves)
 
 
 def try_to_lead(connection: psycopg.Connection, chain_id: UUID) -> bool:

@@ -6,7 +6,7 @@ full tile of each level is the right edge: fewer than 256 hashes a level, from w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -50,8 +50,8 @@ class RightEdge:
                 whole.push(Node(level * TILE_LEVELS, place), found)
         return whole.root()
 
-    def grow(self, leaves: Sequence[bytes]) -> Growth:
-        """The tree with `leaves`, of which there is at least one, behind those it has."""
+    def grow(self, leaves: Sequence[bytes], between: Callable[[], object] = bool) -> Growth:
+        """The tree with `leaves`, of which there is at least one, behind those it has; `between` is called after each full tile."""
         known: list[tuple[int, list[bytes]]] = []
         tiles: list[Tile] = []
         fresh, level = list(leaves), 0
@@ -64,6 +64,7 @@ class RightEdge:
                 full = hashes[start : start + TILE_HASHES]
                 fresh.append(_top_of(full))
                 tiles.append(Tile(level, (first + start) >> TILE_LEVELS, b"".join(full), fresh[-1]))
+                between()
             level += 1
         beyond = tuple(tuple(hashes[len(hashes) - len(hashes) % TILE_HASHES :]) for _, hashes in known)
         return Growth(RightEdge(self.size + len(leaves), leaves[-1], beyond), tuple(tiles), tuple(known))

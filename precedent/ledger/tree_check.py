@@ -33,10 +33,14 @@ class StoredCheckpoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
-    """What is kept outside the database: signed checkpoints by who keeps them, and the keys that sign."""
+    """What is kept outside the database: signed checkpoints by who keeps them, and the keys that sign.
+
+    The keys are those of checkpoints of `signed_from` entries and more; older ones were signed by a key that is lost.
+    """
 
     checkpoints: tuple[tuple[str, Checkpoint], ...] = ()
     keys: tuple[VerifierKey, ...] = ()
+    signed_from: int = 0
 
 
 NO_WITNESSES = Witnesses()
@@ -149,11 +153,12 @@ class TreeCheck:
     Of each head that was signed, first to last: `judge`; at the end `finish`.
     """
 
-    def __init__(self, origin: str, head: int, parts: Sequence[TreePart], keys: Sequence[VerifierKey]) -> None:
+    def __init__(self, origin: str, head: int, parts: Sequence[TreePart], witnesses: Witnesses) -> None:
         """`head` is the number of entries."""
         self.tally = Tally()
         self._origin, self._head, self._parts = origin, head, parts
-        self._keys = {(key.name, key.key_id): key for key in keys}
+        self._keys = {(key.name, key.key_id): key for key in witnesses.keys}
+        self._signed_from = witnesses.signed_from
         self._befores = list(_befores(parts))
         self._proved = 0
         self._is_forked = self._is_branch_told = False
@@ -187,7 +192,7 @@ class TreeCheck:
             self._add(Verdict.MUTATED, where, f"the checkpoint of {row.size} entries has one root in its column and another in its note")
         elif root is not None:
             self._proved = max(self._proved, row.size)
-        if self._keys and not self._is_signed(row.note):
+        if self._keys and row.size >= self._signed_from and not self._is_signed(row.note):
             self._add(Verdict.WRONG_SIGNER, "checkpoint.note", f"no key of this ledger has signed the checkpoint of {row.size} entries")
 
     def judge_witness(self, name: str, checkpoint: Checkpoint) -> None:

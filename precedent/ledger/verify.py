@@ -227,7 +227,7 @@ def _check_tree(
     connection: psycopg.Connection, chain_id: UUID, size: int, covered: int, parts: Sequence[TreePart], witnesses: Witnesses
 ) -> Tally:
     """What was signed, against the tree over all `size` entries."""
-    check = TreeCheck(origin_of(chain_id), size, parts, witnesses.keys)
+    check = TreeCheck(origin_of(chain_id), size, parts, witnesses)
     last_seq, _ = entry_store.read_head(connection, chain_id) or (-1, b"")
     for row in map(StoredCheckpoint._make, tile_store.read_checkpoints(connection, chain_id)):
         # Beside an integrator there are newer ones by now, of entries that were not read.

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from precedent.errors import LedgerBroken, SettingsInvalid
-from precedent.ledger.anchor import FolderAnchor
 from precedent.ledger.key_files import replace_text
 from precedent.ledger.merkle import CompactRange, Node, levels_of, plan_consistency, prove, root_at
 from precedent.ledger.note import Checkpoint, open_checkpoint
-from precedent.ledger.signer import Signer, load_seed
+from precedent.ledger.signer import Signer
+from precedent.ledger.signer_keys import Seeds, create_following_key, create_signer_key, promote_following_key, seed_source
 
 ORIGIN = "precedent/test"
 SEED = bytes(range(32))
@@ -101,26 +101,40 @@ def test_two_signers_with_one_memory_sign_one_history(tmp_path: Path) -> None:
 
 
 def test_the_key_is_made_once_where_that_is_allowed(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
     with pytest.raises(SettingsInvalid, match="couldn't find the signer's key"):
-        load_seed(tmp_path / "keys", None, create=False)
-    seed = load_seed(tmp_path / "keys", None, create=True)
-    assert seed == load_seed(tmp_path / "keys", None, create=True) == load_seed(tmp_path / "keys", None, create=False)
-    path = tmp_path / "keys" / "signer.key"
+        seed_source(folder, None)()
+    create_signer_key(folder)
+    seeds = seed_source(folder, None)()
+    create_signer_key(folder)
+    assert seeds == seed_source(folder, None)() == Seeds(seeds.current)
+    path = folder / "signer.key"
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o640)
     with pytest.raises(SettingsInvalid, match="others may read it"):
-        load_seed(tmp_path / "keys", None, create=False)
-    assert load_seed(tmp_path / "keys", SEED.hex(), create=False) == SEED
-    for wrong in ("00" * 31, "zz" * 32):
+        seed_source(folder, None)()
+    assert seed_source(folder, SEED.hex())() == Seeds(SEED)
+    assert seed_source(folder, f"{SEED.hex()},{bytes(32).hex()}")() == Seeds(SEED, bytes(32))
+    for wrong in ("00" * 31, "zz" * 32, f"{SEED.hex()},{SEED.hex()}", f"{SEED.hex()},{'00' * 32},{'11' * 32}"):
         with pytest.raises(SettingsInvalid, match="PRECEDENT_SIGNER_KEY"):
-            load_seed(tmp_path, wrong, create=False)
+            seed_source(folder, wrong)
 
 
-def test_an_anchor_keeps_the_newest_note_of_each_origin(tmp_path: Path) -> None:
-    anchor = FolderAnchor(tmp_path / "anchor")
-    assert anchor.read(ORIGIN) is None
-    for note in ("first\n", "second\n"):
-        anchor.write(ORIGIN, note)
-        anchor.write("precedent/other", "its own\n")
-        assert FolderAnchor(tmp_path / "anchor").read(ORIGIN) == note
-    assert sorted(path.name for path in (tmp_path / "anchor").iterdir()) == ["precedent_other.checkpoint", "precedent_test.checkpoint"]
+def test_a_following_key_signs_beside_the_current_one_and_then_alone_with_the_same_memory(tmp_path: Path) -> None:
+    create_signer_key(tmp_path)
+    signer = Signer(ORIGIN, seed_source(tmp_path, None), tmp_path / "memory")
+    (first,) = signer.verifiers
+    signer.sign(head(5), [])
+    create_following_key(tmp_path)
+    create_following_key(tmp_path)  # one that lies there is not replaced
+    note = signer.sign(head(7), proof(5, 7))
+    current, following = signer.verifiers
+    assert current == first != following
+    assert open_checkpoint(note, current) == open_checkpoint(note, following) == head(7)
+    promote_following_key(tmp_path)
+    note = signer.sign(head(9), proof(7, 9))
+    assert signer.verifiers == (following,)
+    assert open_checkpoint(note, following) == head(9)
+    with pytest.raises(ValueError, match="no key that is known"):
+        open_checkpoint(note, current)
+    assert list(tmp_path.glob("*.key")) == [tmp_path / "signer.key"]
