@@ -255,6 +255,17 @@ class ProofAnswer(Strict):
     verifier_key: str = Field(description="of the note's signature; trust one that you have from elsewhere")
 
 
+class KeyOfSizes(Strict):
+    verifier_key: str
+    first_size: int = Field(description="a checkpoint of so many entries or more is signed by it")
+    last_size: int | None = Field(description="up to so many; null while no other followed")
+
+
+class KeysAnswer(Strict):
+    keys: list[KeyOfSizes] = Field(description="the oldest first; each vouched for the next in a `key` entry")
+    recoveries: list[dict[str, Any]] = Field(description="`recovery` entries: what was signed and is lost, what was found, and why")
+
+
 class HeadAnswer(Strict):
     chain: str
     size: int

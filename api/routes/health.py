@@ -48,6 +48,8 @@ async def ready(request: Request) -> Response:
     except PrecedentError as error:
         log.warning("not_ready", check="policies", error=str(error))
         checks["policies"] = {"ok": False, "why": words_of(error)}
+    # An anchor that can't be written makes no decision wrong: it is told, and the process stays ready.
+    checks["anchors"] = {"ok": True, "failing": sorted(services.integrator.anchors.failures())}
     depth, limit = services.writer.queue_depth, services.settings.append_queue_limit
     checks["writer"] = {"ok": depth < limit, "queue_depth": depth, "queue_limit": limit}
     is_ready = all(check["ok"] for check in checks.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64encode
 from typing import Any, Literal
@@ -10,10 +11,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from api.answers import json_response
-from api.models import HeadAnswer, ProofAnswer
+from api.models import HeadAnswer, KeysAnswer, ProofAnswer
 from api.requests import authenticate, parse_uuid
-from api.services import services_of
-from precedent.errors import NotFound
+from api.services import Services, services_of
+from precedent.errors import LedgerBroken, NotFound
+from precedent.ledger.control_store import CONTROL, control_entries
+from precedent.ledger.key_history import key_history
+from precedent.ledger.note import VerifierKey, signer_in
 from precedent.ledger.projections import HEAD
 from precedent.ledger.tiles import TILE_HASHES, TileName
 
@@ -46,6 +50,15 @@ async def get_checkpoint(request: Request) -> Response:
     services = services_of(request)
     await authenticate(request, services, "read")
     return PlainTextResponse((await services.proofs.newest()).note, headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/ledger/keys", response_model=KeysAnswer)
+async def get_keys(request: Request) -> Response:
+    """The keys that sign checkpoints, and which signed checkpoints were lost. Trust the one that you have from elsewhere."""
+    services = services_of(request)
+    await authenticate(request, services, "read")
+    rows = await services.reads.fetch(CONTROL, (services.chain_id,))
+    return json_response(key_history(list(control_entries(rows)), services.signer.verifier))
 
 
 @router.get("/ledger/tile/{tile:path}", response_class=Response, responses=BYTES)
@@ -87,9 +100,19 @@ async def get_proof(request: Request, decision_id: str, wait: Literal["proof"] |
             "size": proof.signed.size,
             "root": proof.signed.root.hex(),
             "checkpoint": proof.signed.note,
-            "verifier_key": str(services.signer.verifier),
+            "verifier_key": str(await _key_of(services, proof.signed.note)),
         }
     )
+
+
+async def _key_of(services: Services, note: str) -> VerifierKey:
+    """The signer's key that signed a note; another process may have been the first to sign with a new one."""
+    for is_again in (False, True):
+        if is_again:
+            await asyncio.to_thread(services.signer.refresh)
+        if (key := signer_in(note, services.signer.verifiers)) is not None:
+            return key
+    raise LedgerBroken("the newest checkpoint is signed by no key of the signer")
 
 
 def parse_tile_path(path: str) -> tuple[str, TileName]:

@@ -48,6 +48,8 @@ async def metrics(request: Request) -> Response:
 def _set_gauges(measurements: Measurements, services: Services, size: int, totals: list[tuple[str, str, int, int]]) -> None:
     measurements.forget_gauges()
     measurements.set_gauge("precedent_ledger_size", "Entries in the chain.", {}, size)
+    failing = len(services.integrator.anchors.failures())
+    measurements.set_gauge("precedent_anchors_failing", "Anchors that this process can't write or read.", {}, failing)
     measurements.set_gauge("precedent_append_queue_depth", "Entries waiting for a commit.", {}, services.writer.queue_depth)
     measurements.set_gauge("precedent_process_memory_bytes", "Resident memory of this process.", {}, psutil.Process().memory_info().rss)
     for node, verdict, level, count in totals:

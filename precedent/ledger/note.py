@@ -188,6 +188,15 @@ def open_checkpoint(note: str | bytes, *keys: VerifierKey) -> Checkpoint:
     return checkpoint
 
 
+def signer_in(note: str, keys: Sequence[VerifierKey]) -> VerifierKey | None:
+    """The first of `keys` that a note names among its signatures; that it holds is for `open_checkpoint` to say.
+
+    Raises: ValueError.
+    """
+    named = {(one.name, one.key_id) for one in Note.parse(note).signatures}
+    return next((key for key in keys if (key.name, key.key_id) in named), None)
+
+
 def _parse_signature(line: str) -> Signature:
     words = line.removeprefix(DASH).split(" ")
     if not line.startswith(DASH) or len(words) != 2:

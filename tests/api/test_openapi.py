@@ -66,6 +66,7 @@ OPERATIONS: list[tuple[str, str, object]] = [
     ("put", "/kill-switch", {"halted": False, "reason": "r"}),
     ("get", "/ledger/head", None),
     ("get", "/ledger/checkpoint", None),
+    ("get", "/ledger/keys", None),
     ("get", "/ledger/tile/{tile}", None),
     ("get", "/decisions/{decision_id}/proof", None),
     ("post", "/replays", {"policy": "finance-constitution@1.0.0"}),

@@ -13,6 +13,7 @@ from in_process import DEAL, Api
 from api.models import ProofAnswer
 from precedent.ledger.merkle import CompactRange, is_consistent, is_included, plan_consistency, prove
 from precedent.ledger.note import Checkpoint, VerifierKey, open_checkpoint
+from precedent.ledger.rotate_signer import rotate_signer
 from precedent.ledger.tiles import edge_names, hashes_in, split_hashes
 
 
@@ -154,3 +155,20 @@ def test_what_is_no_decision_has_no_proof(api: Api) -> None:
     for decision_id, status in ((event["id"], 404), ("0198f000-0000-7000-8000-000000000000", 404), ("7", 422)):
         assert api.client.get(f"/decisions/{decision_id}/proof").status_code == status
     assert api.client.get(f"/decisions/{api.decide()['id']}/proof", params={"wait": "long"}).status_code == 422
+
+
+def test_proofs_go_on_through_a_rotation_and_an_old_key_leads_to_the_new_one(api: Api) -> None:
+    before = prove_decision(api.client, api.decide()["id"])
+    settings = api.installation.settings
+    rotated = rotate_signer(api.database_url, settings, "operator", "as every year")
+    assert rotated.is_promoted
+    after = prove_decision(api.client, api.decide()["id"])
+    assert (before["verifier_key"], after["verifier_key"]) == (str(rotated.handover.previous), str(rotated.handover.verifier))
+    assert newest(api.client, key_of(after)).size > rotated.handover.seq
+    with pytest.raises(ValueError, match="no key that is known"):
+        newest(api.client, key_of(before))
+    keys = api.client.get("/ledger/keys").json()["keys"]
+    assert [key["verifier_key"] for key in keys] == [before["verifier_key"], after["verifier_key"]]
+    assert (keys[0]["last_size"], keys[1]["first_size"]) == (rotated.handover.seq, rotated.handover.seq + 1)
+    text = api.client.get(f"/decisions/{after['id']}/proof", headers={"accept": "text/plain"}).text
+    assert open_checkpoint(text.partition("\n\n")[2], key_of(after)).size > after["leaf_index"]
