@@ -24,6 +24,12 @@ from precedent.ledger.verify import verify_database
 RECORD = ("ledger.entry", "ledger.section", "ledger.chain", "ledger.subject_key")
 PROJECTIONS = tuple(f"precedent.{name}" for name in TABLES)
 
+DERIVED_BY_PIPELINE = (
+    "precedent.knowledge_snapshots",
+    "precedent.embedding_models",
+    *(f"precedent.{of}_embeddings_{width}" for of in ("decision", "snapshot") for width in (384, 1536)),
+)
+
 # Tables and columns that verification does not judge, and why.
 EXEMPT = {
     "ledger.writer_kind": "no part of a chain: who may append what is laid anew at each start, and held by the rights test",
@@ -31,15 +37,11 @@ EXEMPT = {
     "ledger.checkpoint": "derived from entries, none of which is covered there: every column is tried in test_tamper_tree.py",
     "ledger.subject_key.epoch_key": "only who holds the keys can judge it: unwrapping (RFC 3394) fails on any change",
     "ledger.subject_key.wrapped": "only who holds the keys can judge it: unwrapping (RFC 3394) fails on any change",
-    "precedent.subjects": "only who holds the lookup key can judge a lookup hash; that each has a key and each key one is tried below",
+    "precedent.subjects": "only who holds the lookup key can judge a lookup hash; that each has a key and back is tried by deletion",
     "precedent.idempotency": "claimed keys: who changes them can have a request answered twice, or refused, but no entry changed",
     "precedent.outbox": "work to deliver, at least once: what it says is read from the entry again by whoever gets it",
     "precedent.api_tokens": "who may ask; each answer's entry names the principal that was taken at its word",
-    **{
-        name: "derived by the pipeline as analytics is, and no projection: what a decision used of it is sealed in the decision"
-        for name in sorted(metadata.tables)
-        if name == "precedent.knowledge_snapshots" or "embedding" in name
-    },
+    **dict.fromkeys(DERIVED_BY_PIPELINE, "as analytics is, and no projection: what a decision used of it is sealed in the decision"),
 }
 
 
