@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from itertools import count
+from uuid import UUID
 
 import psycopg
 import sample_entries as sample
@@ -31,8 +33,7 @@ def claim_of(key: str) -> bytes:
 
 async def run(url: str, name: str, writers: int, open_keys: Sequence[str], is_settling: bool) -> None:
     """Ends by itself only when it settles: then there are no keys but the open ones."""
-    with psycopg.connect(url) as connection:
-        chain_id = chain_id_of(connection, "main")
+    chain_id = find_chain(url)
     made = [Writer(url, chain_id, queue_limit=1000, timeout_seconds=3) for _ in range(writers)]
     for writer in made:
         writer.start()
@@ -40,6 +41,13 @@ async def run(url: str, name: str, writers: int, open_keys: Sequence[str], is_se
     await asyncio.gather(*(serve(writer, keys) for writer in made for _ in range(CLIENTS)))
     for writer in made:
         await writer.stop()
+
+
+def find_chain(url: str) -> UUID:
+    """Its connection may be cut as any other."""
+    while True:
+        with suppress(psycopg.OperationalError), psycopg.connect(url) as connection:
+            return chain_id_of(connection, "main")
 
 
 def keys_of(name: str, first: Sequence[str]) -> Iterator[str]:
