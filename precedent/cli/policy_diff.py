@@ -133,7 +133,7 @@ def _flips(settings: Settings, before: Source, after: Source, window: Window, li
 
 
 def _region_lines(found: Difference) -> Iterator[str]:
-    yield f"{found.action}: {_count(len(found.regions))}" + ("" if found.open else ", and nowhere else")
+    yield f"{found.action}: {_count(len(found.regions), is_all=not found.open)}"
     for region in found.regions[:SHOWN_REGIONS]:
         yield f"  {region.before} → {region.after}"
         yield f"    where {region.description}"
@@ -146,10 +146,11 @@ def _region_lines(found: Difference) -> Iterator[str]:
         yield f"  not known: {unknown}"
 
 
-def _count(regions: int) -> str:
+def _count(regions: int, *, is_all: bool) -> str:
     if not regions:
-        return "no region found in which the answers differ"
-    return "one region in which the answers differ" if regions == 1 else f"{regions} regions in which the answers differ"
+        return "the answers are the same everywhere" if is_all else "no region found in which the answers differ"
+    found = "one region in which the answers differ" if regions == 1 else f"{regions} regions in which the answers differ"
+    return f"{found}, and nowhere else" if is_all else found
 
 
 def _as_dict(found: Difference) -> dict[str, Any]:
