@@ -13,6 +13,7 @@ from precedent.ledger.note import VerifierKey, open_checkpoint
 from precedent.ledger.signing import anchors_for, own_signer
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.verify import verify_database
+from precedent.ledger.witnesses import read_witnesses
 from precedent.settings import Settings
 
 # What restoring an older backup does to a record of events.
@@ -61,4 +62,10 @@ class Ledger:
         for size, note in self.notes():
             assert open_checkpoint(note, key_for(size, spans)).size == size
         self.integrator().require_continued()
-        assert verify_database(self.url, processes=1).is_intact
+        self.require_intact()
+
+    def require_intact(self) -> None:
+        """By the entries, and by what memory and anchors keep."""
+        report = verify_database(self.url, processes=1, witnesses=read_witnesses(self.url, self.settings))
+        assert report.is_intact, report
+        assert report.witnesses

@@ -16,7 +16,6 @@ from precedent.ledger.key_history import read_key_history
 from precedent.ledger.note import open_checkpoint
 from precedent.ledger.recover import Recovered, recover
 from precedent.ledger.rotate_signer import rotate_signer
-from precedent.ledger.verify import verify_database
 from precedent.settings import Settings, load_settings
 
 
@@ -40,7 +39,7 @@ def go_on(ledger: Ledger, **options: bool) -> Recovered:
 def require_whole(ledger: Ledger) -> None:
     ledger.append(5)
     ledger.integrator().require_continued()
-    assert verify_database(ledger.url, processes=1).is_intact
+    ledger.require_intact()
 
 
 def test_after_a_recovery_the_record_goes_on_and_says_what_is_lost(ledger: Ledger) -> None:
