@@ -46,6 +46,7 @@ ROUTES: list[tuple[str, str, object, str]] = [
     ("GET", f"/replays/{uuid4()}", None, "read"),
     ("GET", "/ledger/head", None, "read"),
     ("GET", "/ledger/checkpoint", None, "read"),
+    ("GET", "/ledger/keys", None, "read"),
     ("GET", "/ledger/tile/0/000.p/1", None, "read"),
     ("GET", f"/decisions/{uuid4()}/proof", None, "read"),
     ("GET", f"/decisions/{uuid4()}/explanation", None, "read"),
