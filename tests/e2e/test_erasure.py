@@ -20,7 +20,7 @@ import pytest
 from dumping import dump_of, forms_of, restore
 from in_process import DEAL
 from pydantic import SecretStr
-from running_api import Installation, install, serve
+from running_api import ApiProcess, Installation, free_ports, install, serve, wait_until
 from running_dbt import run_dbt
 from typer.testing import CliRunner
 
@@ -63,6 +63,7 @@ class Story:
 class Restored:
     """A database from before the last erasure, and the API on it."""
 
+    refusal: bytes
     opened_at_first: bytes
     opened_when_served: bytes
     log: bytes
@@ -239,19 +240,29 @@ def returning_person(client: httpx2.Client) -> dict[str, int]:
 
 
 def restore_older(installation: Installation, folder: Path, keyring: Keyring, from_backup: Callable[[bytes], str]) -> Restored:
-    """After the rotation somebody is erased whom a backup still knows: that backup is restored, and served."""
+    """After the rotation somebody is erased whom a backup still knows: that backup is restored, recovered from, and served."""
     dump = dump_of(installation.database_url)
     command(installation, "erase", "--subject", "subject:C-3", "--reason", "asked by the person", "--yes")
+    with serve(installation, folder) as (serving,):
+        serving.drain()  # a signed checkpoint covers the erasure
     older = from_backup(dump)
     opened_at_first = opened(older, keyring)
     settings = load_settings(**{**installation.settings.model_dump(exclude_unset=True), "database_url": SecretStr(older)})
     restored = Installation(settings, older, installation.token)
+    (port,) = free_ports(1)
+    refused = ApiProcess(restored, folder / "refused.log", port)
+    try:
+        wait_until(lambda: refused.process.poll() is not None, 30, "the API to end")
+    finally:
+        refused.kill()
+    command(installation, "recover", "--reason", "the disk is gone", url=older)
     with serve(restored, folder) as (serving,), serving.client() as client:
         has_served = client.get("/ledger/head").status_code == 200
         serving.drain()
     report = verify_database(older, processes=1)
     log = serving.log.read_bytes()
-    return Restored(opened_at_first, opened(older, keyring), log, has_served, report.is_intact, report.counts["erased"])
+    refusal = refused.log.read_bytes()
+    return Restored(refusal, opened_at_first, opened(older, keyring), log, has_served, report.is_intact, report.counts["erased"])
 
 
 @pytest.mark.parametrize("value", PLANTED)
@@ -297,6 +308,7 @@ def test_a_backup_from_before_is_dark_after_the_rotation_and_the_living_are_not(
 
 def test_a_restored_older_database_erases_what_it_missed_before_it_serves(story: Story) -> None:
     restored = story.restored
+    assert b"the database was taken back" in restored.refusal
     assert LATER.encode() in restored.opened_at_first
     assert LATER.encode() not in restored.opened_when_served
     assert OTHER.encode() in restored.opened_when_served
