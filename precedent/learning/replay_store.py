@@ -72,9 +72,11 @@ def read_head(connection: psycopg.Connection, chain_id: UUID) -> int:
 
 def read_decisions(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> Iterator[Row]:
     """(seq, id, core, facts, memory) of the decisions among entries `first` … `last`, in order; one batch in memory at a time."""
-    # By the keys' indexes they come in order; sorted, a span's bodies would spill to disk.
+    # By the keys' indexes they come in order; sorted, a span's bodies would spill to disk. Where a table was just filled and has no
+    # statistics, a loop would seem cheap that reads all sections of the span for each decision.
     connection.execute("set local enable_sort = off")
     connection.execute("set local enable_hashjoin = off")
+    connection.execute("set local enable_nestloop = off")
     with connection.cursor("decisions", binary=True) as cursor:
         cursor.execute(DECISIONS, {"chain": chain_id, "first": first, "last": last})
         while rows := cursor.fetchmany(BATCH_ROWS):

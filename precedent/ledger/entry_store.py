@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import LiteralString
 from uuid import UUID
 
 import psycopg
@@ -22,6 +23,8 @@ copy (
     order by e.seq
 ) to stdout (format binary)
 """)
+# All but a merge in the order of the keys.
+_OTHER_WAYS: tuple[LiteralString, ...] = ("enable_sort", "enable_hashjoin", "enable_nestloop")
 _TYPES = ["int8", "bytea", "bytea", "bytea", "bytea", "int2[]", "bytea[]", "bytea[]", "int2[]", "bytea[]", "bytea[]"]
 
 
@@ -41,9 +44,10 @@ def first_seq_from(connection: psycopg.Connection, chain_id: UUID, seq: int) -> 
 def read_entries(connection: psycopg.Connection, chain_id: UUID, first: int, last: int) -> Iterator[EntryRow]:
     """The entries `first` … `last` that exist, in order of seq, one in memory at a time."""
     # Sorting a segment's bodies would spill them to disk; by the keys' indexes they come in order. The bounds stand at the
-    # sections too: without them a merge reads those of all earlier segments first.
-    connection.execute("set local enable_sort = off")
-    connection.execute("set local enable_hashjoin = off")
+    # sections too: without them a merge reads those of all earlier segments first. Where a table was just filled and has no statistics,
+    # a loop would seem cheap that reads all sections of the segment for each entry.
+    for way in _OTHER_WAYS:
+        connection.execute(f"set local {way} = off")
     query = _ENTRIES.format(chain=sql.Literal(chain_id), first=sql.Literal(first), last=sql.Literal(last))
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         copy.set_types(_TYPES)
@@ -51,8 +55,8 @@ def read_entries(connection: psycopg.Connection, chain_id: UUID, first: int, las
             plain = None if ids is None else SectionsRow(ids, salts, stored)
             personal = None if own_ids is None else SectionsRow(own_ids, own_salts, own_stored)
             yield EntryRow(seq, entry_id, envelope, leaf, commits, plain, personal)
-    connection.execute("reset enable_sort")
-    connection.execute("reset enable_hashjoin")
+    for way in _OTHER_WAYS:
+        connection.execute(f"reset {way}")
 
 
 def before_at(connection: psycopg.Connection, chain_id: UUID, seq: int) -> Before | None:

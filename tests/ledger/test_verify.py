@@ -111,6 +111,21 @@ def test_verification_beside_writers_finds_nothing_wrong(database_url: str, monk
     assert reports[-1].size > reports[0].size
 
 
+def test_a_ledger_that_was_just_filled_is_read_once_not_once_an_entry(database_url: str) -> None:
+    """Before statistics are gathered; the server counts what was read, when the session ends."""
+    size = 2000
+    sample.append_all(database_url, [sample.event(number) for number in range(size)])
+
+    def read() -> int:
+        with psycopg.connect(database_url) as connection:
+            query = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'section_pkey'"
+            return int((connection.execute(query).fetchone() or (0,))[0])
+
+    before = read()
+    assert verify_database(database_url, processes=1).is_intact
+    assert 0 < read() - before < 10 * size
+
+
 def test_what_cannot_be_read_as_a_projection_is_a_finding_and_not_a_crash(database_url: str) -> None:
     sample.fill(database_url)
     run(
