@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     openai_base_url: str | None = Field(
         None, validation_alias=AliasChoices("PRECEDENT_OPENAI_BASE_URL", "OPENAI_BASE_URL"), description="any compatible server"
     )
+    summary_model: str | None = Field(None, description="chat model that words snapshots, with OPENAI_API_KEY; empty: a template does")
     slack_bot_token: SecretStr | None = Field(
         None, validation_alias=AliasChoices("PRECEDENT_SLACK_BOT_TOKEN", "SLACK_BOT_TOKEN"), description="turns Slack on"
     )
@@ -101,6 +102,7 @@ class Settings(BaseSettings):
         "anchor_dir",
         "dagster_url",
         "openai_base_url",
+        "summary_model",
         mode="before",
     )
     @classmethod

@@ -149,6 +149,11 @@ def _is_number(part: object) -> bool:
     return isinstance(part, (int, float)) and math.isfinite(part)
 
 
+def text_digest(text: str) -> bytes:
+    """SHA256 of what would leave for it."""
+    return sha256(redact_text(text).encode()).digest()
+
+
 def case_text(case: Case) -> str:
     """A decision in words, redacted, facts by name; the same text for the same facts."""
     facts = redact_fields(case.inputs, ())

@@ -72,6 +72,13 @@ on conflict do nothing
 """
 COUNT = "select count(*) from precedent.{table} where chain_id = %s and model_id = %s and qualified_at < %s"
 
+UNPLACED = (
+    "select count(*) from ("
+    + _QUALIFIED
+    + """) q where q.inputs <> '{{}}' and not exists (
+    select 1 from precedent.{table} e where e.chain_id = %(chain)s and e.model_id = %(model)s and e.decision_id = q.decision_id)"""
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -167,6 +174,13 @@ def add_vectors(connection: psycopg.Connection, chain_id: UUID, model: Model, ro
 def count_vectors(connection: psycopg.Connection, chain_id: UUID, model: Model, before: datetime) -> int:
     """How many decisions that qualified before then have a vector of the model."""
     row = connection.execute(on_table(COUNT, "decision", model.dimension), (chain_id, model.model_id, before)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def count_unplaced(connection: psycopg.Connection, chain_id: UUID, model: Model, size: int) -> int:
+    """Decisions of the ledger's first `size` entries that qualify and have no vector of the model."""
+    parameters = {"chain": chain_id, "size": size, "model": model.model_id}
+    row = connection.execute(on_table(UNPLACED, "decision", model.dimension), parameters).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -13,13 +13,15 @@ from precedent.settings import load_settings, project_root
 
 LEDGER = {"events", "decisions", "outcomes", "reviews", "policy_versions", "ledger_heads"}
 MARTS = {"entity_features", "decision_daily"}
+MEMORY = {"knowledge_snapshots", "decision_embeddings", "snapshot_embeddings"}
 
 
 def test_every_asset_stands_in_a_group_and_comes_from_the_ledger(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     groups = {key.to_user_string(): graph.get(key).group_name for key in graph.get_all_asset_keys()}
     assert {name for name, group in groups.items() if group == "ledger"} == LEDGER
-    assert {name for name, group in groups.items() if group != "ledger"} == {name for name, group in groups.items() if group == "warehouse"}
+    assert {name for name, group in groups.items() if group == "memory"} == MEMORY
+    assert set(groups.values()) == {"ledger", "warehouse", "memory"}
     for name in LEDGER:
         assert not graph.get(dg.AssetKey(name)).is_executable, f"{name} is written by the append function, not by a run"
     decided_from = {key.to_user_string() for key in graph.get(dg.AssetKey("stg_precedent__decisions")).parent_keys}
@@ -29,8 +31,8 @@ def test_every_asset_stands_in_a_group_and_comes_from_the_ledger(definitions: dg
 def test_only_marts_have_days_and_they_are_fresh_or_late(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     with_days = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).partitions_def}
-    assert with_days == MARTS
-    for name in MARTS:
+    assert with_days == MARTS | MEMORY
+    for name in MARTS | {"knowledge_snapshots", "decision_embeddings"}:
         days = graph.get(dg.AssetKey(name)).partitions_def
         assert isinstance(days, dg.DailyPartitionsDefinition)
         assert days.timezone == "UTC"
@@ -54,12 +56,23 @@ def test_the_aggregator_is_scheduled_at_six_in_the_settings_zone(definitions: dg
     assert schedule.job_name == "aggregator"
 
 
+def test_distill_is_scheduled_ten_minutes_later_and_its_words_block(definitions: dg.Definitions) -> None:
+    schedule = definitions.resolve_schedule_def("distill_daily")
+    assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == ("10 6 * * *", "Europe/Amsterdam", "distill")
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    graph = definitions.resolve_asset_graph()
+    checks = {key.name: key for key in graph.asset_check_keys}
+    assert graph.get(checks["words_hold_no_foreign_number"]).blocking
+    assert checks["every_precedent_is_placed"].asset_key == dg.AssetKey("decision_embeddings")
+
+
+@pytest.mark.parametrize("schedule", ["aggregator_daily", "distill_daily"])
 @pytest.mark.parametrize(("now", "day"), [("2026-03-02T05:00", "2026-03-01"), ("2026-03-01T05:00", "2026-02-28")])
-def test_the_schedule_computes_the_day_that_ended_last(definitions: dg.Definitions, now: str, day: str) -> None:
+def test_the_schedule_computes_the_day_that_ended_last(definitions: dg.Definitions, now: str, day: str, schedule: str) -> None:
     at = datetime.fromisoformat(now).replace(tzinfo=UTC)
     repository = definitions.get_repository_def()
     with dg.build_schedule_context(scheduled_execution_time=at, repository_def=repository) as context:
-        request = definitions.resolve_schedule_def("aggregator_daily").evaluate_tick(context).run_requests[0]
+        request = definitions.resolve_schedule_def(schedule).evaluate_tick(context).run_requests[0]
     assert request.partition_key == day
 
 

@@ -226,7 +226,8 @@ def test_the_command_adds_the_last_ones_and_changes_the_model_that_serves(
     assert run("--last", "2") == f"{TYPED_V1}: 2 added of 2 decisions\n"
     assert run("--last", "100") == f"{TYPED_V1}: {count - 2} added of {count} decisions\n"
     Path("weights.yaml").write_text("deal_value: 300\n")
-    said = run("--weights", "weights.yaml", "--from", "2012-01-01", "--to", f"{datetime.now(UTC):%Y-%m-%d}", "--serve")
-    assert said.startswith(f"2012-01-01 {HEAVY.model_id}: 1 added of 1 decisions\n")
-    assert said.endswith(f"{HEAVY.model_id}: serves from now on\n")
+    said = run("--weights", "weights.yaml", "--from", "2011-12-31", "--to", "2012-01-02")
+    assert said == f"2012-01-01 {HEAVY.model_id}: 1 added of 1 decisions\n"
+    said = run("--weights", "weights.yaml", "--last", "100", "--serve")
+    assert said == f"{HEAVY.model_id}: {count - 1} added of {count} decisions\n{HEAVY.model_id}: serves from now on\n"
     assert serving(url, chain_id) == HEAVY.model_id

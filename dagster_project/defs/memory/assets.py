@@ -1,0 +1,76 @@
+"""The assets of memory. A range of days is one run, and gives the same rows when it is run again.
+
+No `from __future__ import annotations` here: Dagster reads the annotation of `context` as an object.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from dagster_project.defs.memory.days import cut_of
+from dagster_project.defs.warehouse.translator import FRESH, daily
+from precedent.db.engine import PIPELINE, connect
+from precedent.memory.embedder import Embedder, OpenAIEmbedder, TypedEmbedder, embedder_of
+from precedent.memory.embedding import embed_days
+from precedent.memory.embedding_store import read_serving
+from precedent.memory.snapshot import by_template, distill_days, embed_snapshots
+from precedent.memory.wording import model_writer
+
+GROUP = "memory"
+FACTS = [dg.AssetKey("decisions"), dg.AssetKey("outcomes"), dg.AssetKey("reviews")]
+# A server of models may be away for a moment; rows never change, so a repeat does no harm.
+AGAIN = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+
+Body = Callable[[dg.AssetExecutionContext], dg.MaterializeResult[None]]
+
+
+def of_days(
+    name: str, deps: list[dg.AssetKey], freshness: dg.FreshnessPolicy | None, description: str
+) -> Callable[[Body], dg.AssetsDefinition]:
+    """An asset of memory: a partition a day, and one run for a range of them."""
+    spec = dg.AssetSpec(name, deps=deps, group_name=GROUP, description=description, kinds={"postgres"}, freshness_policy=freshness)
+    # Not `dg.asset`, whose `backfill_policy` is in beta.
+    return dg.multi_asset(name=name, specs=[spec], partitions_def=daily, backfill_policy=dg.BackfillPolicy.single_run(), retry_policy=AGAIN)
+
+
+@of_days("knowledge_snapshots", FACTS, FRESH, "Of every node and day: what was decided, answered and known, as numbers and as words.")
+def knowledge_snapshots(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    with cut_of(context) as cut:
+        key, model = cut.settings.openai_api_key, cut.settings.summary_model
+        write = model_writer(key.get_secret_value(), cut.settings.openai_base_url, model) if key and model else by_template
+        done = distill_days(cut.url, cut.chain_id, cut.size, cut.first, cut.after_last, datetime.now(UTC), write)
+        return dg.MaterializeResult(
+            metadata=cut.stated(rows_written=done.added_count, corrected=done.corrected_count, nodes_and_days=done.day_count)
+        )
+
+
+@of_days(
+    "decision_embeddings",
+    FACTS,
+    FRESH,
+    "Decisions that may be precedents, placed by the model that serves: a row enters on the day on which it qualified.",
+)
+def decision_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    with cut_of(context) as cut:
+        with connect(cut.url, PIPELINE) as connection:
+            serving = read_serving(connection, cut.chain_id)
+        embedder: Embedder = embedder_of(serving.model_id, serving.parameters) if serving else TypedEmbedder()
+        done = embed_days(cut.url, cut.chain_id, embedder, cut.size, cut.start, cut.end)
+        return dg.MaterializeResult(metadata=cut.stated(rows_written=done.added_count, qualified=done.qualified_count, model=done.model_id))
+
+
+@of_days(
+    "snapshot_embeddings",
+    [dg.AssetKey("knowledge_snapshots")],
+    None,
+    "The words of snapshots, placed by a text model; nothing without a key for one.",
+)
+def snapshot_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    with cut_of(context) as cut:
+        key, added, model = cut.settings.openai_api_key, 0, "none: OPENAI_API_KEY is not set"
+        if key:
+            embedder = OpenAIEmbedder(key.get_secret_value(), cut.settings.openai_base_url)
+            model = embedder.model_id
+            added = embed_snapshots(cut.url, cut.chain_id, embedder, cut.first, cut.after_last)
+        return dg.MaterializeResult(metadata=cut.stated(rows_written=added, model=model))

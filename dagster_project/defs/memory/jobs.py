@@ -1,0 +1,30 @@
+"""The job `distill` and its schedule: ten minutes after the features of the same day."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+
+import dagster as dg
+
+from dagster_project.defs.ledger.checks import chain_is_unbroken
+from dagster_project.defs.memory.assets import decision_embeddings, knowledge_snapshots, snapshot_embeddings
+from precedent.settings import load_settings
+
+distill = dg.define_asset_job(
+    "distill",
+    selection=dg.AssetSelection.assets(knowledge_snapshots, decision_embeddings, snapshot_embeddings)
+    | dg.AssetSelection.checks(chain_is_unbroken),
+    description="Verifies the ledger, then makes snapshots and places decisions and words for the run's days.",
+)
+
+
+@dg.schedule(
+    job=distill,
+    cron_schedule="10 6 * * *",
+    execution_timezone=load_settings().time_zone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def distill_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """The last day, in UTC, that is over at ten past six of the settings' zone."""
+    day = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
+    return dg.RunRequest(run_key=day.isoformat(), partition_key=day.isoformat())

@@ -1,0 +1,87 @@
+"""The job `distill` as Dagster runs it, over a real ledger: a range in one run, a repeat, and what its checks say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import psycopg
+import pytest
+from sample_entries import append_all, decision, outcome
+
+from precedent.clock import to_instant
+
+FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAYS = 4
+
+
+def as_of(day: int) -> str:
+    return to_instant(int((FIRST + timedelta(days=day)).timestamp()) * 1_000_000)
+
+
+def key_of(day: int) -> str:
+    return (FIRST + timedelta(days=day)).date().isoformat()
+
+
+@pytest.fixture(scope="module")
+def ledger(module_database_url: str) -> str:
+    """A decision a day, imported with its own time, each with an outcome the day after."""
+    for day in range(DAYS):
+        made = decision(1, as_of=as_of(day))
+        append_all(module_database_url, [made])
+        append_all(module_database_url, [outcome(made.entry_id, 500_000, as_of=as_of(day + 1))])
+    return module_database_url
+
+
+def run(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    tags = {"dagster/asset_partition_range_start": key_of(0), "dagster/asset_partition_range_end": key_of(DAYS)}
+    return definitions.resolve_job_def("distill").execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+
+
+def stated(result: dg.ExecuteInProcessResult, name: str) -> dict[str, object]:
+    found = result.asset_materializations_for_node(name)
+    assert [one.partition for one in found] == [key_of(day) for day in range(DAYS + 1)]
+    return {key: value.value for key, value in found[0].metadata.items()}
+
+
+def counts(url: str) -> tuple[int, ...]:
+    with psycopg.connect(url) as connection:
+        tables = ("knowledge_snapshots", "decision_embeddings_384", "snapshot_embeddings_1536")
+        return tuple(connection.execute(f"select count(*) from precedent.{name}".encode()).fetchone()[0] for name in tables)  # type: ignore[index]
+
+
+def test_a_range_is_distilled_in_one_run_and_a_repeat_adds_nothing(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, ledger: str
+) -> None:
+    result = run(definitions, instance)
+    assert result.success
+    assert counts(ledger) == (DAYS + 1, DAYS, 0)
+    snapshots = stated(result, "knowledge_snapshots")
+    assert (snapshots["rows_written"], snapshots["ledger_size/main"]) == (DAYS + 1, 2 * DAYS)
+    placed = stated(result, "decision_embeddings")
+    assert (placed["rows_written"], placed["qualified"], placed["model"]) == (DAYS, DAYS, "typed-384@1")
+    assert str(stated(result, "snapshot_embeddings")["model"]).startswith("none")
+    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    assert checks == {"chain_is_unbroken": True, "words_hold_no_foreign_number": True, "every_precedent_is_placed": True}
+
+    again = run(definitions, instance)
+    assert again.success
+    assert stated(again, "knowledge_snapshots")["rows_written"] == 0
+    assert counts(ledger) == (DAYS + 1, DAYS, 0)
+
+
+def test_words_with_a_foreign_number_and_a_case_without_a_place_are_found(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, ledger: str
+) -> None:
+    with psycopg.connect(ledger) as connection:
+        connection.execute(
+            "update precedent.knowledge_snapshots set summary = summary || ' 4711 more.' where period_start = %s", (FIRST.date(),)
+        )
+        late = decision(1, as_of=as_of(-40))
+    append_all(ledger, [late])
+    append_all(ledger, [outcome(late.entry_id, 500_000, as_of=as_of(-39))])
+    result = run(definitions, instance)
+    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    assert checks["words_hold_no_foreign_number"] is False
+    assert checks["every_precedent_is_placed"] is False
+    assert not result.success, "the check of words blocks what would be placed by them"
