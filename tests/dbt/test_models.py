@@ -182,7 +182,7 @@ def test_the_docs_describe_every_model_and_every_column(story: Story) -> None:
     manifest = json.loads((story.target / "manifest.json").read_text())
     catalog = json.loads((story.target / "catalog.json").read_text())
     models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-    assert len(models) == 8
+    assert len(models) == 14
     for name, node in models.items():
         assert "Grain: one row per" in node["description"], name
         assert set(node["columns"]) == set(catalog["nodes"][name]["columns"]), name

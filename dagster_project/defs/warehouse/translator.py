@@ -21,7 +21,7 @@ FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=30), warn_win
 
 
 class PrecedentTranslator(DagsterDbtTranslator):
-    """Views and intermediates follow the ledger's prefix and have no partitions; marts have one a day."""
+    """Views and intermediates follow the ledger's prefix and have no partitions; tables of marts have one a day."""
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
@@ -29,7 +29,8 @@ class PrecedentTranslator(DagsterDbtTranslator):
         spec = spec.replace_attributes(key=dg.AssetKey(properties["name"]))
         if properties["resource_type"] != "model":
             return spec
-        is_mart = "marts" in properties["fqn"]
+        # Marts that are views follow the tables under them.
+        is_mart = "marts" in properties["fqn"] and properties["config"]["materialized"] == "incremental"
         return spec.replace_attributes(
             group_name=GROUP,
             partitions_def=daily if is_mart else None,
