@@ -33,7 +33,6 @@ from precedent.memory.words import TEMPLATE, words_of
 
 MAX_ACTIONS = 12
 MAX_RULES = 5
-MAX_NAMED = 3
 COUNTS = ("decisions_count", "approved_count", "denied_count", "escalated_count", "effective_count")
 _NAMESPACE = UUID("0c8d7f52-6a0b-4f6e-9f1c-2f1f6f0c51b7")
 _ENCODER = TypedEncoder()
@@ -94,8 +93,8 @@ def structure_of(numbers: dict[str, Numbers], node: str, day: date) -> dict[str,
     def only(name: str, absent: dict[str, Any]) -> dict[str, Any]:
         return (rows(name) or [absent])[0]
 
-    def named(place: str) -> list[dict[str, Any]]:
-        found = sorted((row for row in rows("examples") if row[place] <= MAX_NAMED), key=lambda row: row[place])
+    def named(is_success: bool) -> list[dict[str, Any]]:
+        found = [row for row in rows("examples") if row["is_success"] is is_success]
         return [{"decision_id": str(row["id"])} | {key: row[key] for key in ("action", "verdict", "reward_bp")} for row in found]
 
     decided, week_ago = rows("decided"), day - timedelta(days=7)
@@ -115,8 +114,8 @@ def structure_of(numbers: dict[str, Numbers], node: str, day: date) -> dict[str,
             "approved_bp": _share_bp(totals),
             "approved_before_bp": _share_bp(before),
         },
-        "successes": named("best_place"),
-        "failures": named("worst_place"),
+        "successes": named(True),
+        "failures": named(False),
         "sources": dict(SOURCES),
     }
 

@@ -60,17 +60,17 @@ _MATURED = f"""
 select node, day, count(*) as matured_count, count(reward) as rewarded_count, round(10000 * avg(reward))::integer as reward_mean_bp
 from ({_FIRST_KNOWN}) m group by 1, 2
 """
-# Nobody who was erased is named.
+# Successes are those of a reward of one half or more, the highest first; of the failures the lowest. Nobody who was erased is named.
 _EXAMPLES = f"""
 select node, day, action, verdict, id, round(10000 * reward)::integer as reward_bp,
-       row_number() over (partition by node, day order by reward desc, seq) as best_place,
-       row_number() over (partition by node, day order by reward, seq) as worst_place
+       reward >= 0.5 as is_success,
+       row_number() over (partition by node, day, reward >= 0.5 order by abs(reward - 0.5) desc, seq) as place
 from ({_FIRST_KNOWN}) m
 where reward is not null and not exists (
     select 1 from precedent.erasures x where x.chain_id = %(chain)s and x.subject_id = m.subject_id
 )
 """
-_NAMED = f"select * from ({_EXAMPLES}) n where best_place <= 3 or worst_place <= 3 order by node, day, best_place"
+_NAMED = f"select * from ({_EXAMPLES}) n where place <= 3 order by node, day, is_success, place"
 
 NUMBERS = {"decided": _DECIDED, "rules": _RULES, "answered": _ANSWERED, "matured": _MATURED, "examples": _NAMED}
 SOURCES = {name: sha256(statement.encode()).hexdigest()[:16] for name, statement in NUMBERS.items()}

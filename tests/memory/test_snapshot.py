@@ -72,8 +72,8 @@ def test_a_days_numbers_are_those_of_what_was_known_when_it_ended(ground: Ground
         **{"decisions_count": 2, "approved_count": 1, "denied_count": 0, "escalated_count": 1, "effective_count": 1}
     }
     assert ninth["outcomes"] == {"matured_count": 2, "rewarded_count": 2, "reward_mean_bp": 5000}, "the correction came a day later"
-    assert [one["decision_id"] for one in ninth["successes"]] == [str(best), str(worst)]
-    assert [one["decision_id"] for one in ninth["failures"]] == [str(worst), str(best)]
+    assert [one["decision_id"] for one in ninth["successes"]] == [str(best)]
+    assert [one["decision_id"] for one in ninth["failures"]] == [str(worst)]
     assert ninth["change"] == {
         **{"against": "2026-03-02", "decisions_count_before": 2, "decisions_delta": -1, "approved_bp": 10000, "approved_before_bp": 5000}
     }
