@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 from pgvector import Vector
 from pgvector.psycopg import register_vector
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
 from precedent.memory.embedding_store import on_table
@@ -92,7 +92,7 @@ insert into precedent.knowledge_snapshots (
 )
 """
 KNOWN = """
-select id, scope, node, period_start, period_end, facts, summary, written_by, known_at, supersedes
+select distinct on (period_start) id, scope, node, period_start, period_end, facts, summary, written_by, known_at, supersedes
 from precedent.knowledge_snapshots
 where chain_id = %s and scope = %s and known_at <= %s
 order by period_start desc, known_at desc, id limit %s
@@ -157,13 +157,8 @@ def add_snapshot(connection: psycopg.Connection, row: Mapping[str, Any]) -> None
 
 def read_known(connection: psycopg.Connection, chain_id: UUID, scope: str, at: datetime, limit: int = 1) -> list[Snapshot]:
     """The newest days' snapshots of the scope that were known at that instant, each as it stood then; newest first."""
-    # A day may have been corrected: of its rows the newest known one counts, and comes first.
-    rows = connection.execute(KNOWN, (chain_id, scope, at, limit * 4)).fetchall()
-    by_day: dict[datetime, Snapshot] = {}
-    for row in rows:
-        snapshot = Snapshot(*row)
-        by_day.setdefault(snapshot.period_start, snapshot)
-    return list(by_day.values())[:limit]
+    with connection.cursor(row_factory=class_row(Snapshot)) as cursor:
+        return cursor.execute(KNOWN, (chain_id, scope, at, limit)).fetchall()
 
 
 def read_words(connection: psycopg.Connection, chain_id: UUID) -> list[tuple[UUID, str, dict[str, Any]]]:
