@@ -47,19 +47,24 @@ class Case:
 
 
 Measure = Callable[[Case], bool]
-Value = Callable[[dict[str, Any], Fraction | None], Fraction | None]
+Value = Callable[[Case, dict[str, Any], Fraction | None], Fraction | None]
 
 # What each declared feature means, in Python: (entity, days, which decisions) or with the value whose mean is taken over outcomes.
 COUNTED: dict[str, tuple[str, int, Measure]] = {
     "customer_discounts_30d": ("customer", 30, lambda case: case.action == "approve_discount"),
+    "customer_refunds_90d": ("customer", 90, lambda case: case.action == "approve_refund"),
     "node_decisions_30d": ("node", 30, lambda case: True),
     "node_approved_30d": ("node", 30, lambda case: case.verdict == "approve"),
     "node_escalated_30d": ("node", 30, lambda case: case.verdict == "escalate"),
 }
 MATURED = {"node_matured_30d": ("node", 30)}
 AVERAGED: dict[str, tuple[str, int, Value]] = {
-    "customer_win_rate_90d": ("customer", 90, lambda metrics, _: Fraction(int(metrics["won"]))),
-    "node_reward_90d": ("node", 90, lambda _, reward: reward),
+    "customer_win_rate_90d": (
+        "customer",
+        90,
+        lambda case, metrics, _: Fraction(int(metrics["won"])) if case.action == "approve_discount" else None,
+    ),
+    "node_reward_90d": ("node", 90, lambda case, metrics, reward: reward),
 }
 
 
@@ -161,8 +166,8 @@ def rebuilt(cases: list[Case], kind: str, entity_id: str, at: datetime) -> dict[
     for name, (entity, days, value) in AVERAGED.items():
         if entity == kind:
             matured = [case for case in own if case.revisions and is_within(case.revisions[0][0], days)]
-            latest = [[one for one in case.revisions if one[0] < end][-1] for case in matured]
-            values = [held for _, metrics, reward in latest if (held := value(metrics, reward)) is not None]
+            latest = [(case, [one for one in case.revisions if one[0] < end][-1]) for case in matured]
+            values = [held for case, (_, metrics, reward) in latest if (held := value(case, metrics, reward)) is not None]
             if values:
                 found[name] = floor(10_000 * sum(values) / len(values) + Fraction(1, 2))
     return {name.removeprefix(f"{kind}_"): number for name, number in found.items()}
