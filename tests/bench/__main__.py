@@ -30,6 +30,7 @@ from tests.bench.replay import Replayed, replay_rate
 from tests.bench.report import Findings, render
 from tests.bench.singles import Verified, evaluation_us, import_rate, verify_rate
 from tests.bench.stack import fresh_database, running_api, running_noop
+from tests.bench.tree import measure_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,16 @@ class Plan:
     endpoint_seconds: int
     append_seconds: float
     import_cases: int
+    tree_entries: int
+    tree_tries: int
 
     def __str__(self) -> str:
         rounds = "one round" if self.rounds == 1 else f"{self.rounds} rounds"
         return f"{rounds} of {self.endpoint_seconds} s for each endpoint and {self.append_seconds:g} s for each way to append"
 
 
-FULL = Plan(rounds=3, endpoint_seconds=3, append_seconds=2.0, import_cases=2500)
-QUICK = Plan(rounds=1, endpoint_seconds=1, append_seconds=1.0, import_cases=250)
+FULL = Plan(rounds=3, endpoint_seconds=3, append_seconds=2.0, import_cases=2500, tree_entries=1_000_000, tree_tries=2000)
+QUICK = Plan(rounds=1, endpoint_seconds=1, append_seconds=1.0, import_cases=250, tree_entries=65_536, tree_tries=200)
 
 
 def main() -> None:
@@ -90,6 +93,8 @@ def measure(home: Path, plan: Plan) -> Findings:
         machine = describe_machine(server.url, home, load_average, client_name())
         endpoints, api_start_mb, api_mb, replayed, import_per_second = _measure_api(home, server, plan, tell)
         appends, verified = _measure_ledger(server, plan, tell)
+        tell("tree")
+        tree = measure_tree(fresh_database(server, "tree_bench"), plan.tree_entries, plan.tree_tries, plan.tree_tries)
     finally:
         server.stop()
     tell("done")
@@ -109,6 +114,7 @@ def measure(home: Path, plan: Plan) -> Findings:
         import_per_second,
         analysed_seconds,
         replayed,
+        tree,
     )
 
 

@@ -11,6 +11,7 @@ from tests.bench.endpoint import NOOP, PLAIN, EndpointRow
 from tests.bench.records import DECISIONS, EVENTS
 from tests.bench.replay import Replayed
 from tests.bench.singles import LOG_CASES, Verified
+from tests.bench.tree import TreeFigures
 
 BUSY = (
     "**The machine was not quiet when this began: others used its cores. Rates are lower than they would be alone, and so are ratios "
@@ -29,6 +30,8 @@ drafting is told apart. p50 and p99 are of a commit; CPU is by entry.
 dearer of an approval and an escalation; 50 rules from text to type-checked rules. Both are the best of 9 rounds.
 - *Replay*: of the endpoint's newest decisions, by one process: planned, read, derived and compared. By core is by second \
 of that process's own time; by the clock it waits for its backend, too.
+- *Tree*: entries are put there past the append, integrated in one go, and proofs asked for one after the other, each at a place of its \
+own; then an event is appended every 5 ms while the integrator runs, and timed from its answer to its proof.
 - *Import*: of the first cases of the log, the command's own start included, and from that to all of them."""
 
 
@@ -51,6 +54,7 @@ class Findings:
     import_per_second: float | None
     analysis_seconds: float
     replayed: Replayed
+    tree: TreeFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,10 @@ def goals_of(findings: Findings) -> list[Goal]:
     replayed = findings.replayed
     goals.append(Goal("decisions derived again, a second and core", replayed.verified_per_cpu_second, 15_000, "/s"))
     goals.append(Goal("decisions by another policy, a second and core", replayed.compared_per_cpu_second, 15_000, "/s"))
+    tree = findings.tree
+    goals.append(Goal("entries into the tree, a second", tree.leaves_per_second, 500_000, "/s"))
+    goals.append(Goal(f"proof among {tree.entries:,} entries, p99", tree.proof_p99_ms, 5, " ms", at_least=False))
+    goals.append(Goal("until a checkpoint covers an entry, p99", tree.cover_p99_ms, 1000, " ms", at_least=False))
     goals.append(Goal(f"analysis of a policy of {RULES} rules", findings.analysis_seconds, 10, " s", at_least=False))
     return goals
 
@@ -180,6 +188,7 @@ def _singles(findings: Findings) -> str:
         ["one evaluation of the finance policy, an escalation", f"{findings.escalate_us:.0f} µs"],
     ]
     rows += _replays(findings.replayed)
+    rows += _tree(findings.tree)
     if findings.import_per_second is not None:
         rows.append(["import of loan applications, start included", f"{_number(findings.import_per_second)} cases/s"])
     return table(["what", "found"], rows)
@@ -191,6 +200,15 @@ def _replays(replayed: Replayed) -> list[list[str]]:
         ["decisions derived again, one process", f"{_number(replayed.verified_per_second)}/s by the clock"],
         ["decisions by another policy, one process", f"{_number(replayed.compared_per_second)}/s by the clock"],
         ["the decisions that were derived again", f"{replayed.decisions:,}, {state}"],
+    ]
+
+
+def _tree(tree: TreeFigures) -> list[list[str]]:
+    return [
+        ["entries into the tree, one process, a second of its processor time", f"{_number(tree.leaves_per_cpu_second)}/s"],
+        [f"the tree of {tree.entries:,} entries taken up again at a start", f"{_number(tree.restart_ms)} ms"],
+        ["a proof, p50", f"{_number(tree.proof_p50_ms)} ms"],
+        ["from the answer to the proof, p50", f"{_number(tree.cover_p50_ms)} ms"],
     ]
 
 

@@ -16,6 +16,7 @@ from tests.bench.records import DECISIONS, EVENTS
 from tests.bench.replay import Replayed
 from tests.bench.report import BUSY, Findings, Goal, goals_of, render
 from tests.bench.singles import Verified, evaluation_us
+from tests.bench.tree import TreeFigures
 
 FINDINGS = Findings(
     machine={"Processor": "Some, 2 cores"},
@@ -40,6 +41,7 @@ FINDINGS = Findings(
     import_per_second=200.0,
     analysis_seconds=2.5,
     replayed=Replayed(20_000, True, 9_000.0, 16_000.0, 7_000.0, 14_000.0),
+    tree=TreeFigures(1_000_000, 510_000.0, 600_000.0, 20.0, 1.5, 5.5, 160.0, 270.0),
 )
 
 
@@ -64,13 +66,19 @@ def test_each_number_wanted_stands_beside_what_was_found() -> None:
     assert rows_of(text, "decisions derived again, a second")[0][1:] == ["≥ 15,000/s", "16,000/s", "yes"]
     assert rows_of(text, "decisions by another policy, a second")[0][1:] == ["≥ 15,000/s", "14,000/s", "**no**"]
     assert rows_of(text, "the decisions that were derived again")[0][1:] == ["20,000, each byte for byte"]
-    assert "**4 of 13 numbers wanted were not reached.**" in text
+    assert rows_of(text, "entries into the tree, a second")[0][1:] == ["≥ 500,000/s", "510,000/s", "yes"]
+    assert rows_of(text, "proof among 1,000,000 entries")[0][1:] == ["≤ 5 ms", "5.5 ms", "**no**"]
+    assert rows_of(text, "until a checkpoint covers an entry")[0][1:] == ["≤ 1,000 ms", "270 ms", "yes"]
+    assert "**5 of 16 numbers wanted were not reached.**" in text
 
 
 def test_a_run_that_reached_all_says_so() -> None:
     faster = [replace(row, per_second=20_000.0, of_row_lock=20.0) for row in FINDINGS.appends]
     replayed = replace(FINDINGS.replayed, compared_per_cpu_second=20_000.0)
-    assert "Every number wanted was reached." in render(replace(FINDINGS, appends=faster, fifty_rules_ms=50.0, replayed=replayed))
+    tree = replace(FINDINGS.tree, proof_p99_ms=5.0)
+    assert "Every number wanted was reached." in render(
+        replace(FINDINGS, appends=faster, fifty_rules_ms=50.0, replayed=replayed, tree=tree)
+    )
 
 
 def test_each_side_of_a_goal_is_judged_at_its_edge() -> None:
