@@ -40,13 +40,17 @@ class Ledger:
         return Integrator(self.url, self.chain_id, own_signer(self.settings, self.origin, create=True), *anchors_for(self.settings))
 
     def append(self, count: int) -> None:
-        sample.append_all(self.url, [sample.event(n) for n in range(count)])
+        self.append_only(count)
         integrator = self.integrator()
         try:
             while integrator.step():
                 pass
         finally:
             integrator.close()
+
+    def append_only(self, count: int) -> None:
+        """Without a checkpoint that covers them."""
+        sample.append_all(self.url, [sample.event(n) for n in range(count)])
 
     def key(self) -> VerifierKey:
         return own_signer(self.settings, self.origin, create=True).verifier
