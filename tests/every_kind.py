@@ -89,12 +89,14 @@ def _others(decision_id: uuid.UUID) -> list[Draft]:
 
 
 def first_of_each(url: str) -> dict[Kind, int]:
-    """The seq of an entry of each kind, the one with the most sections."""
+    """The seq of an entry of each kind, the one that has the most sections still."""
     with psycopg.connect(url) as connection:
         rows = connection.execute(
             """
-            select distinct on (kind) get_byte(envelope, 1) as kind, seq from ledger.entry
-            order by kind, octet_length(commits) desc, seq
+            select distinct on (kind) get_byte(e.envelope, 1) as kind, e.seq
+            from ledger.entry e
+            join (select seq, sum(cardinality(section_ids)) as count from ledger.section group by seq) s using (seq)
+            order by kind, s.count desc, e.seq
             """
         ).fetchall()
     return {Kind(kind): seq for kind, seq in rows}

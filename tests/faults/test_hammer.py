@@ -8,6 +8,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, pairwise, takewhile
 from pathlib import Path
@@ -21,11 +22,12 @@ from independent import is_continued, open_note, require_chain, root_from_inclus
 
 from precedent.db.engine import API, connect
 from precedent.db.reads import Reads
+from precedent.errors import DatabaseUnavailable
 from precedent.ledger.anchor import FolderAnchor
 from precedent.ledger.entry import Appended
 from precedent.ledger.integrate import Integrator, origin_of
 from precedent.ledger.merkle import plan_consistency, prove
-from precedent.ledger.proof import Proofs
+from precedent.ledger.proof import Proof, Proofs
 from precedent.ledger.signer import Signer
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.tile_store import read_tiles
@@ -125,7 +127,7 @@ class Ground:
     async def check(self, proofs: Proofs, places: list[Appended]) -> tuple[int, bytes]:
         """Prove all at once; the newest head that signed one of them."""
         newest = (0, b"")
-        for proof in await asyncio.gather(*(proofs.prove(place, 20) for place in places)):
+        for proof in await asyncio.gather(*(proved(proofs, place) for place in places)):
             size, root = open_note(proof.signed.note, self.origin, PUBLIC_KEY)
             assert root_from_inclusion(proof.place.leaf, proof.place.seq, size, proof.path) == root
             newest = max(newest, (size, root))
@@ -142,6 +144,14 @@ class Ground:
             path = prove(plan, hashes_in(read_tiles(connection, self.chain_id, tiles_for(plan, head[0]))))
         assert is_continued(*seen, *head, path)
         self.continued += 1
+
+
+async def proved(proofs: Proofs, place: Appended) -> Proof:
+    """Asked again where no connection was free in time, as a client does."""
+    for _ in range(10):
+        with suppress(DatabaseUnavailable):
+            return await proofs.prove(place, 20)
+    raise AssertionError(f"no proof of entry {place.seq} in ten attempts")
 
 
 def hammer(url: str, folder: Path, entries: int) -> Ground:

@@ -17,7 +17,7 @@ from every_kind import fill_with_every_kind, first_of_each
 from gym import Gym, Stored, open_gym, putting_back
 
 from precedent.ledger.canonical import canonical_bytes
-from precedent.ledger.entry import Kind, Section
+from precedent.ledger.entry import ENVELOPE, ENVELOPE_BYTES, Kind, Section
 from precedent.ledger.report import Report, Verdict
 
 Sections: TypeAlias = dict[int, tuple[bytes, bytes]]
@@ -301,8 +301,6 @@ FIELDS = {
 
 
 def test_the_fields_of_the_envelope_are_all_here() -> None:
-    from precedent.ledger.entry import ENVELOPE, ENVELOPE_BYTES
-
     fields = ENVELOPE.unpack(bytes(range(ENVELOPE_BYTES)))
     assert len(FIELDS) == len(fields)
 
