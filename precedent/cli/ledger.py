@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from precedent.errors import SettingsInvalid
 from precedent.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from precedent.ledger.note import Checkpoint
     from precedent.ledger.tree_check import Witnesses
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -34,13 +35,24 @@ def verify(
     processes: Annotated[int | None, typer.Option(min=1, help="how many work side by side; by default one a core")] = None,
     export: Annotated[Path | None, typer.Option(help="an export folder, instead of the database")] = None,
     key: Annotated[str | None, typer.Option(help="with --export: the verifier key that you were told by other means")] = None,
-    since: Annotated[Path | None, typer.Option(help="with --export: a checkpoint you trust; only what came after it is read")] = None,
+    since: Annotated[Path | None, typer.Option(help="a checkpoint you trust; only what came after it is read")] = None,
+    keep: Annotated[Path | None, typer.Option(help="where to write the checkpoint for the next --since, if all is intact")] = None,
 ) -> None:
     """Check every entry by its bytes, every projection by its entry, and all of it by what was signed; exit 1 when anything is wrong."""
     if export is not None:
-        _verify_export(export, key, since, processes, as_json)
-    if key is not None or since is not None:
-        raise typer.BadParameter("--key and --since are for --export")
+        is_intact, checkpoint = _verify_export(export, key, since, processes, as_json)
+    elif key is not None:
+        raise typer.BadParameter("--key is for --export")
+    else:
+        is_intact, checkpoint = _verify_database(since, processes, as_json)
+    # Only after the whole scan: what was not read to its end is not trusted the next time.
+    if keep is not None and is_intact and checkpoint:
+        keep.write_text(checkpoint, encoding="utf-8")
+    raise typer.Exit(0 if is_intact else 1)
+
+
+def _verify_database(since: Path | None, processes: int | None, as_json: bool) -> tuple[bool, str]:
+    """Whether all is intact, and the newest checkpoint."""
     from precedent.ledger.verify import verify_database
 
     settings = load_settings()
@@ -53,10 +65,22 @@ def verify(
             chain=settings.chain,
             processes=processes,
             witnesses=witnesses,
+            since=_trusted(since, witnesses) if since is not None else None,
             on_progress=lambda done, size: progress.update(task, completed=done, total=size),
         )
     typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else str(report))
-    raise typer.Exit(0 if report.is_intact else 1)
+    return report.is_intact, report.checkpoint
+
+
+def _trusted(path: Path, witnesses: Witnesses) -> Checkpoint:
+    """The checkpoint in a file, signed by a key of this ledger where one is at hand."""
+    from precedent.ledger.note import Checkpoint, Note
+
+    try:
+        note = Note.parse(path.read_text(encoding="utf-8"))
+        return Checkpoint.parse(note.require_signed(witnesses.keys) if witnesses.keys else note.text)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"couldn't begin at {path}: {error}") from error
 
 
 def _witnesses(url: str, settings: Settings) -> Witnesses:
@@ -71,7 +95,7 @@ def _witnesses(url: str, settings: Settings) -> Witnesses:
         return NO_WITNESSES
 
 
-def _verify_export(folder: Path, key: str | None, since: Path | None, processes: int | None, as_json: bool) -> NoReturn:
+def _verify_export(folder: Path, key: str | None, since: Path | None, processes: int | None, as_json: bool) -> tuple[bool, str]:
     from precedent.ledger.export_verify import verify_export
     from precedent.ledger.note import VerifierKey
     from precedent.ledger.standalone.verify import text_of
@@ -91,7 +115,7 @@ def _verify_export(folder: Path, key: str | None, since: Path | None, processes:
             on_progress=lambda done, size: progress.update(task, completed=done, total=size),
         )
     typer.echo(json.dumps(report, indent=2) if as_json else text_of(report))
-    raise typer.Exit(0 if report["is_intact"] else 1)
+    return report["is_intact"], (folder / "checkpoint").read_text(encoding="utf-8")
 
 
 @app.command()

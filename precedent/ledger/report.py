@@ -91,7 +91,7 @@ Timings: TypeAlias = dict[str, float]
 class Report:
     """The result of one verification; `lawful` are the first sections that were erased lawfully. `timings` are seconds of work, summed
     over processes: `entries`, `projections`. The newest checkpoint covers the first `covered` entries; `witnesses` outside the database
-    were heard.
+    were heard. `checkpoint` is the note of that newest one; entries before `since` were not read.
     """
 
     chain: str
@@ -105,6 +105,8 @@ class Report:
     lawful: tuple[Finding, ...] = ()
     covered: int = 0
     witnesses: tuple[str, ...] = ()
+    checkpoint: str = ""
+    since: int = 0
 
     @property
     def is_intact(self) -> bool:
@@ -118,6 +120,8 @@ class Report:
             "size": self.size,
             "head_leaf_hex": self.head_leaf_hex,
             "covered": self.covered,
+            "checkpoint": self.checkpoint,
+            "since": self.since,
             "witnesses": list(self.witnesses),
             "counts": dict(self.counts),
             "findings": [_as_dict(finding) for finding in self.findings],
@@ -131,7 +135,8 @@ class Report:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterable[str]:
-        yield f"chain {self.chain}: {self.size} entries, head {self.head_leaf_hex or '-'}"
+        part = f", read from {self.since} on" if self.since else ""
+        yield f"chain {self.chain}: {self.size} entries, head {self.head_leaf_hex or '-'}{part}"
         yield "entries:     " + ", ".join(f"{self.counts[verdict]} {verdict}" for verdict in _ENTRY)
         yield "projections: " + ", ".join(
             f"{self.counts[f'projection_{word}']} {word}" for word in ("checked", "wrong", "missing", "extra")

@@ -119,6 +119,12 @@ def read_leaf_tiles(connection: psycopg.Connection, chain_id: UUID, first: int, 
     return connection.cursor().stream(query, (chain_id, first, last), binary=True)
 
 
+def read_seqs_of_kinds(connection: psycopg.Connection, chain_id: UUID, below: int, kinds: Sequence[int]) -> list[int]:
+    """The seqs below `below` of entries of these kinds. One pass over their envelopes."""
+    query = "select seq from ledger.entry where chain_id = %s and seq < %s and get_byte(envelope, 1) = any(%s) order by seq"
+    return [seq for (seq,) in connection.execute(query, (chain_id, below, list(kinds)))]
+
+
 def read_upper_tiles(connection: psycopg.Connection, chain_id: UUID) -> Iterator[tuple[int, int, bytes, bytes]]:
     """(level, number, hashes, root) of those above."""
     query = "select level, number, hashes, root from ledger.tile where chain_id = %s and level > 0 order by level, number"

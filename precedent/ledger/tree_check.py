@@ -59,6 +59,15 @@ class TreePart:
     missing: list[int] = field(default_factory=list)
 
 
+def part_of_tiles(count: int, tops: dict[int, bytes]) -> TreePart:
+    """The part over the first `count` full tiles, by their tops as they are stored."""
+    missing = [number for number in range(count) if number not in tops]
+    if missing:
+        return TreePart(None, tops=tops, missing=missing)
+    whole = CompactRange(0, [(Node(TILE_LEVELS, number), tops[number]) for number in range(count)])
+    return TreePart(whole, heads={whole.end: whole}, tops=tops)
+
+
 class TreeScan:
     """Makes the tree over entries from `first` on. Tiles that don't lie wholly in the run are left out."""
 

@@ -27,16 +27,18 @@ from precedent.db.engine import connect, with_options
 from precedent.ledger import entry_store, projection_store, stray_store, tile_store
 from precedent.ledger.absence import Absent, judge_absences
 from precedent.ledger.integrate import origin_of
+from precedent.ledger.note import Checkpoint
 from precedent.ledger.projection_store import Difference, Projection
 from precedent.ledger.report import Finding, Report, Tally, Verdict
 from precedent.ledger.rows import GENESIS, Before
-from precedent.ledger.segment import SegmentCheck
+from precedent.ledger.segment import CONTROL_KINDS, SegmentCheck
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.tiles import TILE_HASHES
-from precedent.ledger.tree_check import NO_WITNESSES, StoredCheckpoint, StoredTile, TreeCheck, TreePart, TreeScan, Witnesses
+from precedent.ledger.tree_check import NO_WITNESSES, StoredCheckpoint, StoredTile, TreeCheck, TreePart, TreeScan, Witnesses, part_of_tiles
 
 # A multiple of 256: a tile lies in one segment.
 SEGMENT_ENTRIES = 65_536
+SINCE = "--since"
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 # Beyond this the record is a ruin, and what was derived from it says nothing more.
 MAX_DAMAGED = 100_000
@@ -86,10 +88,12 @@ def verify_database(
     processes: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     witnesses: Witnesses = NO_WITNESSES,
+    since: Checkpoint | None = None,
 ) -> Report:
     """What is wrong with a chain and its projections; `on_progress` hears (entries done, entries in all).
 
-    What `witnesses` say was read before: what they have signed has to stand here.
+    What `witnesses` say was read before: what they have signed has to stand here. With `since`, a checkpoint that is trusted, entries
+    before it are not read again, nor their projections: the tree has to begin with it.
 
     `url` is that of an administrator or of the owner: it reads every table. `processes` is by default one a core.
 
@@ -101,20 +105,18 @@ def verify_database(
         chain_id = chain_id_of(connection, chain)
         head, leaf = entry_store.read_head(connection, chain_id) or (-1, b"")
         covered = max(tile_store.checkpoint_sizes(connection, chain_id, 1, head + 1), default=0)
+        newest = tile_store.read_newest_checkpoint(connection, chain_id)
+        if since is not None:
+            witnesses = replace(witnesses, checkpoints=(*witnesses.checkpoints, (SINCE, since)))
+        begin = min(since.size if since else 0, head + 1) // TILE_HASHES * TILE_HASHES
+        older = _older(connection, chain_id, begin)
         sizes = tuple(checkpoint.size for _, checkpoint in witnesses.checkpoints)
-        spans = [replace(span, covered=covered, sizes=sizes) for span in _plan(connection, chain_id, head)]
-    done = 0
-    results: list[tuple[int, Scanned]] = []
-    for span, scanned in _scan_all(url, spans, min(processes or os.cpu_count() or 1, len(spans))):
-        results.append((span.first, scanned))
-        done += span.last - span.first + 1
-        if on_progress:
-            on_progress(done, head + 1)
-    whole = _gather([scanned for _, scanned in sorted(results, key=lambda one: one[0])])
+        spans = [replace(span, covered=covered, sizes=sizes) for span in _plan(connection, chain_id, begin, head)]
+    whole = _gather([*older, *_scan_in_order(url, spans, processes, on_progress)])
     with _snapshot(url) as connection:
         began = time.perf_counter()
         _judge_erasures(connection, chain_id, whole)
-        whole.tally.merge(_check_tree(connection, chain_id, head + 1, covered, whole.parts, witnesses))
+        whole.tally.merge(_check_tree(connection, chain_id, head + 1, covered, whole.parts, witnesses, begin))
         whole.tally.merge(_check_whole(connection, chain_id, head, whole.control, whole.damaged))
         whole.projection_seconds += time.perf_counter() - began
     return Report(
@@ -129,7 +131,18 @@ def verify_database(
         lawful=tuple(whole.tally.lawful),
         covered=covered,
         witnesses=tuple(name for name, _ in witnesses.checkpoints),
+        checkpoint=newest[2] if newest and newest[0] == covered else "",
+        since=begin,
     )
+
+
+def _older(connection: psycopg.Connection, chain_id: UUID, begin: int) -> list[Scanned]:
+    """What stands before `begin`, a multiple of 256, by its tiles: whether they are what was signed is told by the checkpoint there."""
+    if not begin:
+        return []
+    tops = {number: root for number, _, root in tile_store.read_leaf_tiles(connection, chain_id, 0, begin // TILE_HASHES - 1)}
+    control = tile_store.read_seqs_of_kinds(connection, chain_id, begin, sorted(CONTROL_KINDS))
+    return [Scanned(Tally(), array("q", control), parts=[part_of_tiles(begin // TILE_HASHES, tops)])]
 
 
 def _gather(results: Sequence[Scanned]) -> Scanned:
@@ -154,16 +167,26 @@ def _snapshot(url: str) -> psycopg.Connection:
     return connection
 
 
-def _plan(connection: psycopg.Connection, chain_id: UUID, head: int) -> Iterator[Span]:
-    """Spans that cover 0 … head. They follow the rows that exist: a seq moved far away makes one wide gap, not a million spans."""
+def _plan(connection: psycopg.Connection, chain_id: UUID, first: int, head: int) -> Iterator[Span]:
+    """Spans that cover `first` … `head`. They follow the rows that exist: a seq moved far away makes one wide gap, not a million spans."""
     if head < 0:
         yield Span(chain_id, 0, -1, is_last=True)
-    first = 0
     while first <= head:
         found = entry_store.first_seq_from(connection, chain_id, first)
         last = min((max(found, first) // SEGMENT_ENTRIES + 1) * SEGMENT_ENTRIES - 1, head)
         yield Span(chain_id, first, last, is_last=last == head)
         first = last + 1
+
+
+def _scan_in_order(url: str, spans: Sequence[Span], processes: int | None, on_progress: Callable[[int, int], None] | None) -> list[Scanned]:
+    done, total = 0, sum(span.last - span.first + 1 for span in spans)
+    results: dict[int, Scanned] = {}
+    for span, scanned in _scan_all(url, spans, min(processes or os.cpu_count() or 1, len(spans))):
+        results[span.first] = scanned
+        done += span.last - span.first + 1
+        if on_progress:
+            on_progress(done, total)
+    return [results[first] for first in sorted(results)]
 
 
 def _scan_all(url: str, spans: Sequence[Span], workers: int) -> Iterator[tuple[Span, Scanned]]:
@@ -224,14 +247,14 @@ def _judge_erasures(connection: psycopg.Connection, chain_id: UUID, whole: Scann
 
 
 def _check_tree(
-    connection: psycopg.Connection, chain_id: UUID, size: int, covered: int, parts: Sequence[TreePart], witnesses: Witnesses
+    connection: psycopg.Connection, chain_id: UUID, size: int, covered: int, parts: Sequence[TreePart], witnesses: Witnesses, begin: int
 ) -> Tally:
-    """What was signed, against the tree over all `size` entries."""
+    """What was signed, against the tree over all `size` entries; checkpoints of fewer than `begin` are not judged."""
     check = TreeCheck(origin_of(chain_id), size, parts, witnesses)
     last_seq, _ = entry_store.read_head(connection, chain_id) or (-1, b"")
     for row in map(StoredCheckpoint._make, tile_store.read_checkpoints(connection, chain_id)):
         # Beside an integrator there are newer ones by now, of entries that were not read.
-        if row.size <= covered or row.size > last_seq + 1:
+        if begin < row.size <= covered or row.size > last_seq + 1:
             check.judge(row)
     for name, checkpoint in witnesses.checkpoints:
         check.judge_witness(name, checkpoint)

@@ -8,16 +8,23 @@ from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 import sample_entries as sample
-from exporting import Covered
+from exporting import AT, Covered
+from kept_ledger import Ledger
 
 from precedent.cli import main
 from precedent.errors import ExportRefused
 from precedent.ledger import export_verify
 from precedent.ledger.canonical import are_canonical
+from precedent.ledger.export import export_ledger, verifier_key
 from precedent.ledger.export_verify import verify_export
+from precedent.ledger.note import Checkpoint, open_checkpoint
+from precedent.ledger.rotate_signer import rotate_signer
 from precedent.ledger.standalone import verify as standalone
+from precedent.ledger.verify import verify_database
+from precedent.settings import Settings
 
 SIZE = 34 + 600
 
@@ -153,6 +160,70 @@ def test_the_command_line_exports_and_verifies(command: Callable[..., tuple[int,
     assert (code, report["findings"][0]["seq"], report["findings"][0]["verdict"]) == (1, 301, "mutated")
     assert command("verify", "--key", key)[0] == 2
     assert command("export", str(folder))[0] == 1
+
+
+def test_the_command_line_keeps_a_checkpoint_and_goes_on_from_it(
+    command: Callable[..., tuple[int, str]], older: tuple[Covered, str], tmp_path: Path
+) -> None:
+    covered, note = older
+    kept, path = tmp_path / "kept", tmp_path / "older"
+    code, text = command("verify", "--processes", "1", "--keep", str(kept))
+    assert (code, kept.read_text()) == (0, covered.anchor.read(covered.signer.origin)), text
+    path.write_text(note)
+    code, text = command("verify", "--processes", "1", "--since", str(path), "--json")
+    report = json.loads(text)
+    assert (code, report["since"], report["counts"]["intact"]) == (0, 256, SIZE - 256), text
+    assert command("verify", "--processes", "1", "--since", str(kept))[0] == 0
+    path.write_text(note.replace("\n334\n", "\n333\n"))
+    assert command("verify", "--processes", "1", "--since", str(path))[0] == 2
+
+
+def test_since_a_checkpoint_only_newer_entries_of_the_database_are_read(older: tuple[Covered, str]) -> None:
+    covered, note = older
+    since = open_checkpoint(note, covered.signer.verifier)
+    with psycopg.connect(covered.url) as connection:
+        (full, partial) = (
+            connection.execute(f"select root from ledger.tile where level = 0 and number = {number}".encode()).fetchone()
+            for number in (0, 1)
+        )
+    assert full
+    assert partial
+    # At the border of a tile the checkpoint is told by the tiles alone.
+    border = Checkpoint(since.origin, 256, full[0])
+    for checkpoint, begin in ((since, 256), (border, 256)):
+        report = verify_database(covered.url, processes=1, since=checkpoint)
+        assert (report.is_intact, report.since, report.counts["intact"]) == (True, begin, SIZE - begin), str(report)
+    for other in (Checkpoint(since.origin, 334, bytes(32)), Checkpoint(since.origin, 256, bytes(32))):
+        assert verify_database(covered.url, processes=1, since=other).counts["forked"] == 1
+    assert verify_database(covered.url, processes=1, since=Checkpoint(since.origin, 9000, bytes(32))).counts["truncated"] == 1
+    # The older tile is believed only as far as the checkpoint proves it.
+    with psycopg.connect(covered.url) as connection:
+        connection.execute("alter table ledger.tile disable trigger user")
+        connection.execute("update ledger.tile set root = set_byte(root, 3, get_byte(root, 3) # 1) where number = 0")
+    try:
+        assert verify_database(covered.url, processes=1, since=since).counts["forked"] > 0
+    finally:
+        with psycopg.connect(covered.url) as connection:
+            connection.execute("update ledger.tile set root = set_byte(root, 3, get_byte(root, 3) # 1) where number = 0")
+
+
+def test_an_export_is_followed_from_each_key_that_was_rotated(database_url: str, settings: Settings, tmp_path: Path) -> None:
+    ledger = Ledger(database_url, settings)
+    keys, notes = [], []
+    for _ in range(3):
+        ledger.append(2)
+        keys.append(str(ledger.key()))
+        notes.append(ledger.notes()[-1][1])
+        rotate_signer(database_url, settings, "operator", "a year has passed")
+    ledger.append(2)
+    export_ledger(database_url, tmp_path / "export", verifier_key(database_url, settings), exported_at=AT)
+    assert (tmp_path / "export/keys.txt").read_text().split() == [*keys, str(ledger.key())]
+    for at, key in enumerate((*keys, str(ledger.key()))):
+        report = standalone.verify(tmp_path / "export", key)
+        assert (report["is_intact"], report["key"]) == (True, str(ledger.key())), report["findings"]
+        if at < len(notes):
+            assert standalone.verify(tmp_path / "export", key, standalone.Note.parse(notes[at].encode()))["is_intact"]
+            assert verify_export(tmp_path / "export", since=notes[at], processes=1)["is_intact"]
 
 
 class TileReader:
