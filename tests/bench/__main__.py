@@ -24,6 +24,7 @@ from tests.bench.analysis import analysis_seconds
 from tests.bench.appends import AppendRow, measure_appends
 from tests.bench.clients import client_name
 from tests.bench.endpoint import EndpointRow, measure_endpoints
+from tests.bench.exports import measure_export
 from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.policies import decision_us, load_ms
 from tests.bench.replay import Replayed, replay_rate
@@ -43,14 +44,17 @@ class Plan:
     import_cases: int
     tree_entries: int
     tree_tries: int
+    export_entries: int
 
     def __str__(self) -> str:
         rounds = "one round" if self.rounds == 1 else f"{self.rounds} rounds"
         return f"{rounds} of {self.endpoint_seconds} s for each endpoint and {self.append_seconds:g} s for each way to append"
 
 
-FULL = Plan(rounds=3, endpoint_seconds=3, append_seconds=2.0, import_cases=2500, tree_entries=1_000_000, tree_tries=2000)
-QUICK = Plan(rounds=1, endpoint_seconds=1, append_seconds=1.0, import_cases=250, tree_entries=65_536, tree_tries=200)
+FULL = Plan(
+    rounds=3, endpoint_seconds=3, append_seconds=2.0, import_cases=2500, tree_entries=1_000_000, tree_tries=2000, export_entries=1_000_000
+)
+QUICK = Plan(rounds=1, endpoint_seconds=1, append_seconds=1.0, import_cases=250, tree_entries=65_536, tree_tries=200, export_entries=20_000)
 
 
 def main() -> None:
@@ -95,6 +99,8 @@ def measure(home: Path, plan: Plan) -> Findings:
         appends, verified = _measure_ledger(server, plan, tell)
         tell("tree")
         tree = measure_tree(fresh_database(server, "tree_bench"), plan.tree_entries, plan.tree_tries, plan.tree_tries)
+        tell("export")
+        exported = measure_export(fresh_database(server, "export_bench"), plan.export_entries, home)
     finally:
         server.stop()
     tell("done")
@@ -105,6 +111,7 @@ def measure(home: Path, plan: Plan) -> Findings:
         endpoints,
         appends,
         verified,
+        exported,
         api_start_mb,
         api_mb,
         approve_us,

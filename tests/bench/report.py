@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.bench.analysis import RULES
 from tests.bench.appends import ROW_LOCK, AppendRow
 from tests.bench.endpoint import NOOP, PLAIN, EndpointRow
+from tests.bench.exports import ExportFigures
 from tests.bench.records import DECISIONS, EVENTS
 from tests.bench.replay import Replayed
 from tests.bench.singles import LOG_CASES, Verified
@@ -25,6 +26,8 @@ of all of PostgreSQL's; the client takes its share of the same cores.
 - *Appends*: the Writer with 256 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and gets \
 its projection. The row lock keeps one row a record and counts in its best number of connections. Both start from bytes that are made; \
 drafting is told apart. p50 and p99 are of a commit; CPU is by entry.
+- *Export*: of records of 1.5 KB in two or three sections, half of them decisions, planted with their hashes and integrated. \
+Verification is by second of processor time of one process, sections included, start included for verify.py.
 - *Rounds*: each thing once, then each once more. Figures are medians over the rounds, a ratio is the median of each round's own.
 - *Policies*: 20 rules over 30 facts from a dict of raw facts to verdict, trace, reasons and nearest change, every rule asked, the \
 dearer of an approval and an escalation; 50 rules from text to type-checked rules. Both are the best of 9 rounds.
@@ -45,6 +48,7 @@ class Findings:
     endpoints: Sequence[EndpointRow]
     appends: Sequence[AppendRow]
     verified: Verified
+    exported: ExportFigures
     api_start_mb: float
     api_mb: float
     approve_us: float
@@ -93,6 +97,10 @@ def goals_of(findings: Findings) -> list[Goal]:
         rows = [row for row in findings.appends if row.what == kind]
         goals.append(Goal(f"appends of {kind}, of the row lock's", max(row.of_row_lock for row in rows), 12, " ×"))
         goals.append(Goal(f"appends of {kind}", max(row.per_second for row in rows), 15_000, "/s"))
+    exported = findings.exported
+    goals.append(Goal("verification of an export, a second and core", exported.verify_per_second, 70_000, " entries"))
+    goals.append(Goal("verification by verify.py, a second and core", exported.standalone_per_second, 40_000, " entries"))
+    goals.append(Goal(f"memory of an export of {exported.entries:,} entries", exported.export_peak_mb, 300, " MB", at_least=False))
     goals.append(Goal("memory of the API after the load", findings.api_mb, 200, " MB", at_least=False))
     goals.append(Goal("20 rules over 30 facts, dict to verdict with trace", findings.twenty_rules_us, 80, " µs", at_least=False))
     goals.append(Goal("load and type-check of a policy of 50 rules", findings.fifty_rules_ms, 50, " ms", at_least=False))
@@ -176,12 +184,15 @@ def _appends(rows: Sequence[AppendRow]) -> str:
 
 
 def _singles(findings: Findings) -> str:
-    verified = findings.verified
+    verified, exported = findings.verified, findings.exported
     state = "intact" if verified.is_intact else "**NOT INTACT**"
     rows = [
         ["verification of entries by their bytes, one process", f"{_number(verified.entries_per_second)} entries/s"],
         ["verification of projections, one process", f"{_number(verified.projections_per_second)} rows/s"],
         ["the chain that was verified", f"{verified.entries:,} entries, {state}"],
+        ["export, one process", f"{_number(exported.export_per_second)} entries/s, {exported.folder_mb:.0f} MB"],
+        ["the export that was verified", f"{exported.entries:,} entries, {'intact' if exported.is_intact else '**NOT INTACT**'}"],
+        ["memory of its verification", f"{exported.verify_peak_mb:.0f} MB"],
         *([f"drafting one of the {kind}, CPU", f"{_draft_us(findings.appends, kind):.0f} µs"] for kind in (DECISIONS, EVENTS)),
         ["memory of the API, before and after the load", f"{findings.api_start_mb:.0f} MB, {findings.api_mb:.0f} MB"],
         ["one evaluation of the finance policy, an approval", f"{findings.approve_us:.0f} µs"],

@@ -10,6 +10,7 @@ import pytest
 
 from tests.bench.appends import ROW_LOCK, AppendRow
 from tests.bench.endpoint import NOOP, PLAIN, WITH_CUSTOMER, EndpointRow
+from tests.bench.exports import ExportFigures
 from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.policies import decision_us, load_ms
 from tests.bench.records import DECISIONS, EVENTS
@@ -32,6 +33,7 @@ FINDINGS = Findings(
         for what, at_once, rate in ((DECISIONS, 1, 14_000.0), (DECISIONS, 2, 16_000.0), (EVENTS, 1, 11_000.0), (ROW_LOCK, 1, 1000.0))
     ],
     verified=Verified(10_000, True, 50_000.0, 40_000.0),
+    exported=ExportFigures(10_000, 2.0, 30_000.0, 100.0, 80_000.0, 90.0, 50_000.0, True),
     api_start_mb=90.0,
     api_mb=120.0,
     approve_us=15.0,
@@ -69,7 +71,7 @@ def test_each_number_wanted_stands_beside_what_was_found() -> None:
     assert rows_of(text, "entries into the tree, a second")[0][1:] == ["≥ 500,000/s", "510,000/s", "yes"]
     assert rows_of(text, "proof among 1,000,000 entries")[0][1:] == ["≤ 5 ms", "5.5 ms", "**no**"]
     assert rows_of(text, "until a checkpoint covers an entry")[0][1:] == ["≤ 1,000 ms", "270 ms", "yes"]
-    assert "**5 of 16 numbers wanted were not reached.**" in text
+    assert "**5 of 19 numbers wanted were not reached.**" in text
 
 
 def test_a_run_that_reached_all_says_so() -> None:
@@ -99,6 +101,7 @@ def test_a_busy_machine_is_named_at_the_top() -> None:
 
 def test_a_chain_that_does_not_verify_is_said_plainly() -> None:
     assert "**NOT INTACT**" in render(replace(FINDINGS, verified=replace(FINDINGS.verified, is_intact=False)))
+    assert "**NOT INTACT**" in render(replace(FINDINGS, exported=replace(FINDINGS.exported, is_intact=False)))
 
 
 def test_a_decision_that_is_not_derived_to_its_bytes_is_said_plainly() -> None:
