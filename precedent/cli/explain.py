@@ -66,7 +66,8 @@ def show(told: Explanation, chain: str, console: Console) -> None:
     console.print("\n[bold]Rules[/], in the order in which they were asked")
     for rule in told.rules:
         state = f"[bold {colour}]decided[/]" if rule.decided else f"[dim]{SIGNS[rule.state]}[/]"
-        console.print(f"  {rule.name} [dim]{rule.kind}[/] {state}")
+        kind = "" if rule.kind == rule.name else f" [dim]{rule.kind}[/]"
+        console.print(f"  {rule.name}{kind} {state}")
         if rule.state != "not_asked":
             console.print(f"    {escape(rule.text)}")
     _show_values(console, "Facts", told.facts)
