@@ -121,10 +121,10 @@ def serve(installation: Installation, folder: Path, count: int = 1) -> Iterator[
 
 
 def free_ports(count: int) -> Sequence[int]:
-    """Ports that nobody listens on, away from those that installations use by default."""
+    """Ports that nobody listens on, away from those that installations use by default and that outgoing connections are given."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randint(20_000, 60_000)
+        port = random.randint(20_000, 32_000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
