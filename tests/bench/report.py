@@ -96,7 +96,7 @@ def goals_of(findings: Findings) -> list[Goal]:
     for kind in (DECISIONS, EVENTS):
         rows = [row for row in findings.appends if row.what == kind]
         goals.append(Goal(f"appends of {kind}, of the row lock's", max(row.of_row_lock for row in rows), 12, " ×"))
-        goals.append(Goal(f"appends of {kind}", max(row.per_second for row in rows), 15_000, "/s"))
+        goals.append(Goal(f"appends of {kind}", max(row.per_second for row in rows), 20_000, "/s"))
     exported = findings.exported
     goals.append(Goal("verification of an export, a second and core", exported.verify_per_second, 70_000, " entries"))
     goals.append(Goal("verification by verify.py, a second and core", exported.standalone_per_second, 40_000, " entries"))
