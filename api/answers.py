@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from precedent.clock import from_instant, to_instant
+from precedent.clock import instant_of, to_instant
 from precedent.decide import Decision
 from precedent.ledger.entry import Appended
 from precedent.record import Recorded
@@ -143,7 +143,7 @@ def page_of(rows: list[dict[str, Any]], limit: int) -> dict[str, Any]:
 
 def _plain(value: object) -> Any:
     if isinstance(value, datetime):
-        return to_instant(from_instant(value.isoformat()))
+        return instant_of(value)
     if isinstance(value, Decimal):
         return float(value)
     raise TypeError(f"no JSON for {type(value).__name__}")

@@ -83,6 +83,11 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     declared = _header(request, b"content-length", "0")
     if not (declared.isascii() and declared.isdecimal()) or int(declared) > limit_bytes:
         raise too_large
+    return await receive_body(request, limit_bytes, too_large)
+
+
+async def receive_body(request: Request, limit_bytes: int, too_large: Problem) -> bytes:
+    """The bytes of a body of any type, up to the limit; raises `too_large` as soon as they are more."""
     body = b""
     has_more = True
     while has_more:

@@ -70,6 +70,11 @@ def to_instant(at_us: int) -> str:
     return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
+def instant_of(at: datetime) -> str:
+    """`to_instant` of a time with a zone, as the database gives it."""
+    return to_instant((at - EPOCH) // timedelta(microseconds=1))
+
+
 def from_instant(text: str) -> int:
     """Microseconds since 1970 of an RFC 3339 text.
 

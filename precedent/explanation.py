@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from precedent.clock import from_instant, to_instant
+from precedent.clock import instant_of, to_instant
 from precedent.db.reads import Reads
 from precedent.errors import DecisionNotFound, LedgerBroken
 from precedent.ledger.entry import Kind
@@ -242,4 +243,4 @@ def _outcome(action: CompiledAction, row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Instants as everywhere: RFC 3339 in UTC."""
-    return to_instant(from_instant(value.isoformat())) if hasattr(value, "isoformat") else value
+    return instant_of(value) if isinstance(value, datetime) else value

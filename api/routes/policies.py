@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.answers import REPLAYED, json_response
 from api.policy_models import PolicyChecked, PolicyPage, PolicyWhole
 from api.problems import Problem
-from api.requests import authenticate, field_invalid, idempotency_claim, media_type_of, parse_object, read_body
+from api.requests import authenticate, field_invalid, idempotency_claim, media_type_of, parse_object, read_body, receive_body
 from api.services import Services, services_of
 from precedent.errors import NotStrictJson, PolicyNotFound
 from precedent.policy import store
@@ -89,12 +89,8 @@ async def _policy_text(request: Request) -> str:
         body = await read_body(request, limit_bytes)
         parse_object(body)  # JSON is YAML, but YAML is laxer: what claims to be JSON is held to it
         return body.decode()
-    chunks = bytearray()
-    async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > limit_bytes:
-            raise Problem(413, "BODY_TOO_LARGE", f"the body has more than {limit_bytes} bytes")
+    too_large = Problem(413, "BODY_TOO_LARGE", f"the body has more than {limit_bytes} bytes")
     try:
-        return chunks.decode()
+        return (await receive_body(request, limit_bytes, too_large)).decode()
     except UnicodeDecodeError as error:
         raise NotStrictJson("the document is not UTF-8") from error

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from api.pages import page
 from api.pages.html import Html, element
 from api.problems import Problem
-from api.requests import session_of
+from api.requests import media_type_of, receive_body, session_of
 from api.services import Services, services_of
 from precedent.errors import Forbidden, TokenUnknown
 from precedent.guard.access import hash_of
@@ -95,13 +95,9 @@ async def read_form(request: Request) -> dict[str, str]:
 
     Raises: Problem 413, 415, 422.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+    if media_type_of(request) != FORM:
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"a form is {FORM}")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_LIMIT_BYTES:
-            raise Problem(413, "BODY_TOO_LARGE", f"a form has up to {FORM_LIMIT_BYTES} bytes")
+    body = await receive_body(request, FORM_LIMIT_BYTES, Problem(413, "BODY_TOO_LARGE", f"a form has up to {FORM_LIMIT_BYTES} bytes"))
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
     except ValueError as error:

@@ -15,9 +15,9 @@ import psycopg
 from precedent.errors import LedgerBroken
 from precedent.ledger import entry_store, tile_store
 from precedent.ledger.anchor import Anchors
-from precedent.ledger.control_store import read_control
+from precedent.ledger.control_store import handovers_in, read_control
 from precedent.ledger.entry import NO_PREVIOUS
-from precedent.ledger.handover import handovers_of, spans_of
+from precedent.ledger.handover import spans_of
 from precedent.ledger.leaves import check_leaves
 from precedent.ledger.merkle import HASH_BYTES, cover, root_at
 from precedent.ledger.note import Checkpoint, VerifierKey, open_checkpoint
@@ -124,7 +124,7 @@ def _open(connection: psycopg.Connection, chain_id: UUID, note: str, keys: Seque
     try:
         return open_checkpoint(note, *keys)
     except ValueError:
-        handovers = handovers_of((entry.seq, entry.core) for entry in read_control(connection, chain_id))
+        handovers = handovers_in(read_control(connection, chain_id))
         return open_checkpoint(note, *(span.verifier for span in spans_of(keys[0], handovers)))
 
 

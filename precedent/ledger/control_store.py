@@ -12,6 +12,7 @@ import psycopg
 from precedent.errors import NotStrictJson
 from precedent.ledger.canonical import parse_strict
 from precedent.ledger.entry import Kind
+from precedent.ledger.handover import Handover, handovers_of
 
 # By a partial index: a handful among millions. Of an entry without a core nothing is said here; verification names it.
 CONTROL = f"""
@@ -45,3 +46,7 @@ def control_entries(rows: Iterable[tuple[Any, ...]]) -> Iterator[ControlEntry]:
 
 def read_control(connection: psycopg.Connection, chain_id: UUID) -> list[ControlEntry]:
     return list(control_entries(connection.execute(CONTROL, (chain_id,))))
+
+
+def handovers_in(entries: Iterable[ControlEntry]) -> list[Handover]:
+    return handovers_of((entry.seq, entry.core) for entry in entries)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from precedent.db.engine import API, connect
-from precedent.ledger.control_store import ControlEntry, read_control
+from precedent.ledger.control_store import ControlEntry, handovers_in, read_control
 from precedent.ledger.entry import Kind
-from precedent.ledger.handover import handovers_of, spans_of
+from precedent.ledger.handover import spans_of
 from precedent.ledger.integrate import origin_of
 from precedent.ledger.note import VerifierKey
 from precedent.ledger.signing import signer_of
@@ -29,7 +29,7 @@ def key_history(entries: Sequence[ControlEntry], current: VerifierKey) -> dict[s
 
     A key that came by a recovery begins anew, for none vouches for it.
     """
-    spans = spans_of(current, handovers_of((entry.seq, entry.core) for entry in entries))
+    spans = spans_of(current, handovers_in(entries))
     recoveries = [entry for entry in entries if entry.kind == Kind.RECOVERY]
     return {
         "keys": [{"verifier_key": str(span.verifier), "first_size": span.first, "last_size": span.last} for span in spans],

@@ -21,11 +21,12 @@ from precedent.db.engine import OWNER, transaction
 from precedent.errors import FieldInvalid, LedgerBroken, NothingToRecover, SettingsInvalid
 from precedent.ledger.anchor import Anchor
 from precedent.ledger.continuity import MEMORY, StoredTree
-from precedent.ledger.control_store import read_control
+from precedent.ledger.control_store import handovers_in, read_control
 from precedent.ledger.entry import Appended, Kind, Section, draft_entry
-from precedent.ledger.handover import handovers_of, spans_of
+from precedent.ledger.handover import spans_of
 from precedent.ledger.integrate import origin_of
 from precedent.ledger.note import Checkpoint, Note, VerifierKey, open_checkpoint
+from precedent.ledger.projection_store import lock_chain
 from precedent.ledger.signer import Signer
 from precedent.ledger.signer_keys import KEY_NAME, NEXT_NAME, create_signer_key, promote_following_key
 from precedent.ledger.signing import anchors_for, own_signer
@@ -81,7 +82,7 @@ def recover(url: str, settings: Settings, principal: str, reason: str, *, has_ne
         chain_id = chain_id_of(connection, settings.chain)
         signer = _signer(settings, chain_id, has_new_key)
         anchors = anchors_for(settings)
-        connection.execute("select 1 from ledger.chain where id = %s for no key update", (chain_id,))
+        lock_chain(connection, chain_id)
         tree = StoredTree.load(connection, chain_id)
         kept = _kept(connection, chain_id, signer, anchors)
         _require_key_fits(kept, has_new_key)
@@ -110,7 +111,7 @@ def _kept(connection: psycopg.Connection, chain_id: UUID, signer: Signer, anchor
 
     Raises: LedgerBroken, OSError.
     """
-    handovers = handovers_of((entry.seq, entry.core) for entry in read_control(connection, chain_id))
+    handovers = handovers_in(read_control(connection, chain_id))
     keys = [span.verifier for span in spans_of(signer.verifier, handovers)]
     notes = [(MEMORY, (signer.last_note() or b"").decode(errors="replace"))]
     notes += [(f"the anchor {anchor.name}", anchor.read(signer.origin) or "") for anchor in anchors]

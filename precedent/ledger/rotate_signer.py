@@ -19,11 +19,12 @@ from precedent.clock import SystemClock
 from precedent.db.engine import API, OWNER, connect, transaction
 from precedent.errors import FieldInvalid, LedgerBroken, ProofPending, SettingsInvalid
 from precedent.ledger import tile_store
-from precedent.ledger.control_store import read_control
+from precedent.ledger.control_store import handovers_in, read_control
 from precedent.ledger.entry import Appended, Kind, Section, draft_entry
-from precedent.ledger.handover import Handover, handover_core, handovers_of
+from precedent.ledger.handover import Handover, handover_core
 from precedent.ledger.integrate import Integrator, origin_of
 from precedent.ledger.note import Note, SigningKey, VerifierKey
+from precedent.ledger.projection_store import lock_chain
 from precedent.ledger.signer import Signer
 from precedent.ledger.signer_keys import create_following_key, promote_following_key
 from precedent.ledger.signing import anchors_for, own_signer
@@ -75,8 +76,8 @@ def _record(url: str, chain_id: UUID, previous: SigningKey, following: SigningKe
     """The handover's entry, appended where it does not stand there yet."""
     with transaction(url, OWNER) as connection:
         # Two operators at once: the second waits here, and finds the entry of the first.
-        connection.execute("select 1 from ledger.chain where id = %s for no key update", (chain_id,))
-        for found in handovers_of((entry.seq, entry.core) for entry in read_control(connection, chain_id)):
+        lock_chain(connection, chain_id)
+        for found in handovers_in(read_control(connection, chain_id)):
             if (found.previous, found.verifier) == (previous.verifier, following.verifier):
                 return found
         core = handover_core(previous, following, principal, reason)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from precedent.errors import SettingsInvalid
-from precedent.ledger.key_files import create_key, parse_key, read_key
+from precedent.ledger.key_files import create_key, fsync_folder, parse_key, read_key
 
 KEY_NAME = "signer.key"
 NEXT_NAME = "signer-next.key"
@@ -64,21 +63,13 @@ def create_signer_key(folder: Path) -> None:
 def create_following_key(folder: Path) -> None:
     """Make the key that will follow, durable, unless there is one: a rotation that was interrupted goes on with it."""
     create_key(folder / NEXT_NAME)
-    _make_durable(folder)
+    fsync_folder(folder)
 
 
 def promote_following_key(folder: Path) -> None:
     """The following key takes the place of the current one, which is gone then. If we crash, it is done or not begun."""
     (folder / NEXT_NAME).replace(folder / KEY_NAME)
-    _make_durable(folder)
-
-
-def _make_durable(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_folder(folder)
 
 
 def _parse(configured: str) -> Seeds:

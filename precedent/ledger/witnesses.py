@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from precedent.db.engine import connect
 from precedent.ledger.anchor import Anchors
 from precedent.ledger.continuity import witnesses_of
-from precedent.ledger.control_store import ControlEntry, read_control
+from precedent.ledger.control_store import ControlEntry, handovers_in, read_control
 from precedent.ledger.entry import Kind
-from precedent.ledger.handover import handovers_of, spans_of
+from precedent.ledger.handover import spans_of
 from precedent.ledger.integrate import origin_of
 from precedent.ledger.note import VerifierKey
 from precedent.ledger.recover import NEW_KEY
@@ -30,7 +30,7 @@ def read_witnesses(url: str, settings: Settings) -> Witnesses:
         signer = signer_of(settings, origin_of(chain_id))
         kept = [(one.name, one.checkpoint) for one in witnesses_of(connection, chain_id, signer, Anchors(anchors_for(settings)))]
         entries = read_control(connection, chain_id)
-    spans = spans_of(signer.verifiers[0], handovers_of((entry.seq, entry.core) for entry in entries))
+    spans = spans_of(signer.verifiers[0], handovers_in(entries))
     keys = dict.fromkeys((*(span.verifier for span in spans), *signer.verifiers))
     return Witnesses(tuple(kept), tuple(keys), _first_signed(entries, spans[0].verifier))
 

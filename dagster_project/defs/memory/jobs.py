@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
-
 import dagster as dg
 
 from dagster_project.defs.ledger.checks import chain_is_unbroken
 from dagster_project.defs.memory.assets import decision_embeddings, knowledge_snapshots, snapshot_embeddings
+from dagster_project.defs.warehouse.jobs import run_of_last_day
 from precedent.settings import load_settings
 
 distill = dg.define_asset_job(
@@ -26,5 +25,4 @@ distill = dg.define_asset_job(
 )
 def distill_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """The last day, in UTC, that is over at ten past six of the settings' zone."""
-    day = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
-    return dg.RunRequest(run_key=day.isoformat(), partition_key=day.isoformat())
+    return run_of_last_day(context)

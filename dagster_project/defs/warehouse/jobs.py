@@ -25,5 +25,10 @@ aggregator = dg.define_asset_job(
 )
 def aggregator_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """The last day, in UTC, that is over at six o'clock of the settings' zone."""
+    return run_of_last_day(context)
+
+
+def run_of_last_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run for the last day, in UTC, that is over at the schedule's time; asked twice, it is the same run."""
     day = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
     return dg.RunRequest(run_key=day.isoformat(), partition_key=day.isoformat())
