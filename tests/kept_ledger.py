@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import psycopg
 import sample_entries as sample
+from integrated import integrate
 
 from precedent.db.engine import connect
-from precedent.ledger.control_store import read_control
-from precedent.ledger.handover import handovers_of, key_for, spans_of
+from precedent.ledger.control_store import handovers_in, read_control
+from precedent.ledger.handover import key_for, spans_of
 from precedent.ledger.integrate import Integrator, origin_of
 from precedent.ledger.note import VerifierKey, open_checkpoint
 from precedent.ledger.signing import anchors_for, own_signer
@@ -41,12 +42,7 @@ class Ledger:
 
     def append(self, count: int) -> None:
         self.append_only(count)
-        integrator = self.integrator()
-        try:
-            while integrator.step():
-                pass
-        finally:
-            integrator.close()
+        integrate(self.integrator())
 
     def append_only(self, count: int) -> None:
         """Without a checkpoint that covers them."""
@@ -62,7 +58,7 @@ class Ledger:
     def require_followed(self, trusted: VerifierKey) -> None:
         """As an auditor with one key: every checkpoint is signed by the key that must have signed it, and all is intact."""
         with connect(self.url) as connection:
-            spans = spans_of(trusted, handovers_of((entry.seq, entry.core) for entry in read_control(connection, self.chain_id)))
+            spans = spans_of(trusted, handovers_in(read_control(connection, self.chain_id)))
         for size, note in self.notes():
             assert open_checkpoint(note, key_for(size, spans)).size == size
         self.integrator().require_continued()

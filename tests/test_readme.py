@@ -9,7 +9,8 @@ from pathlib import Path
 
 import sample_entries as sample
 from conftest import REPOSITORY
-from exporting import SEED, Covered
+from exporting import Covered
+from integrated import SEED
 
 
 def commands_after(heading: str) -> str:

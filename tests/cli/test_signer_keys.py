@@ -8,8 +8,8 @@ from collections.abc import Callable
 import psycopg
 import pytest
 from kept_ledger import ROLL_BACK, Ledger
+from ledger_command import run_ledger
 
-from precedent.cli import main
 from precedent.settings import Settings
 
 Command = Callable[..., tuple[int, str, str]]
@@ -29,13 +29,7 @@ def command(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setenv("PRECEDENT_HOME", str(ledger.settings.home_dir))
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["precedent", "ledger", *arguments])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return code, *capsys.readouterr()
+        return run_ledger(monkeypatch, capsys, *arguments)
 
     return call
 

@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 import sample_entries as sample
-from exporting import AT, SEED, Covered
+from exporting import AT, Covered
+from integrated import SEED
 
 from precedent.errors import ExportRefused, LedgerBroken
 from precedent.ledger import export as export_module

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 import sample_entries as sample
 from exporting import AT, Covered
+from integrated import SEED
 from kept_ledger import Ledger
+from ledger_command import run_ledger
 
-from precedent.cli import main
 from precedent.errors import ExportRefused
 from precedent.ledger import export_verify
 from precedent.ledger.canonical import are_canonical
@@ -125,19 +126,12 @@ def command(
     covered: Covered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str]]:
     """Runs `precedent ledger …` on the covered ledger, whose signer's key is given."""
-    from exporting import SEED
-
     monkeypatch.setenv("PRECEDENT_DATABASE_URL", covered.url)
     monkeypatch.setenv("PRECEDENT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PRECEDENT_SIGNER_KEY", SEED.hex())
 
     def call(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["precedent", "ledger", *arguments])
-        try:
-            main.main()
-        except SystemExit as ended:
-            return int(ended.code or 0), capsys.readouterr().out
-        return 0, capsys.readouterr().out
+        return run_ledger(monkeypatch, capsys, *arguments)[:2]
 
     return call
 

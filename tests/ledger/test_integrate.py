@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 import sample_entries as sample
+from integrated import SEED, Integrated
 from kept_ledger import ROLL_BACK
 
 from precedent.db.engine import API, connect
 from precedent.errors import DatabaseUnavailable, LedgerBroken
 from precedent.ledger import integrate
 from precedent.ledger.anchor import FolderAnchor
-from precedent.ledger.integrate import Integrator, origin_of
+from precedent.ledger.integrate import Integrator
 from precedent.ledger.merkle import CompactRange
 from precedent.ledger.note import open_checkpoint
 from precedent.ledger.signer import Signer
 from precedent.ledger.store import chain_id_of
 
-SEED = bytes(range(32))
 TRIGGERS_OFF = "alter table ledger.entry disable trigger user; "
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """A database with a signer and an anchor beside it."""
-
-    url: str
-    folder: Path
-
-    @property
-    def signer(self) -> Signer:
-        with connect(self.url) as connection:
-            return Signer(origin_of(chain_id_of(connection, "main")), SEED, self.folder / "memory")
-
-    def integrator(self) -> Integrator:
-        """A new one, as after a restart."""
-        with connect(self.url) as connection:
-            chain_id = chain_id_of(connection, "main")
-        return Integrator(self.url, chain_id, self.signer, FolderAnchor(self.folder / "anchor"))
-
-    def integrate(self) -> None:
-        """All that there is, by an integrator that starts and ends here."""
-        integrator = self.integrator()
-        try:
-            while integrator.step():
-                pass
-        finally:
-            integrator.close()
+class Tree(Integrated):
+    """One that is looked into and tampered with."""
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.url) as connection:
@@ -156,7 +132,7 @@ def test_an_anchor_that_fails_stands_in_the_way_of_nothing_and_is_made_good(tree
 def test_a_signer_with_an_older_memory_or_none_is_led_on(tree: Tree) -> None:
     tree.append(400)
     tree.integrate()
-    (memory,) = (tree.folder / "memory").glob("*.checkpoint")
+    (memory,) = (tree.folder / "signer").glob("*.checkpoint")
     older = memory.read_bytes()
     tree.append(400)
     tree.integrate()
@@ -217,14 +193,14 @@ def test_a_cut_tail_is_a_rollback(tree: Tree) -> None:
         tree.integrator().require_continued()
 
 
-@pytest.mark.parametrize("kept", ["memory", "anchor"])
+@pytest.mark.parametrize("kept", ["signer", "anchor"])
 def test_a_database_that_was_taken_back_is_refused_by_each_witness_alone(tree: Tree, kept: str) -> None:
     tree.append(300)
     tree.integrate()
     tree.append(300)
     tree.integrate()
     tree.run(ROLL_BACK)
-    forget = {"memory": "anchor", "anchor": "memory"}[kept]
+    forget = {"signer": "anchor", "anchor": "signer"}[kept]
     for path in (tree.folder / forget).iterdir():
         path.unlink()
     with pytest.raises(LedgerBroken, match="taken back"):

@@ -10,9 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 import sample_entries as sample
-from exporting import SEED, Covered
+from exporting import Covered
+from integrated import SEED
+from ledger_command import run_ledger
 
-from precedent.cli import main
 from precedent.db.engine import API, connect
 from precedent.errors import SettingsInvalid
 from precedent.ledger import verify
@@ -181,12 +182,7 @@ def command(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setenv("PRECEDENT_DATABASE_URL", database_url)
 
     def call(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["precedent", "ledger", *arguments])
-        try:
-            main.main()
-        except SystemExit as ended:
-            return int(ended.code or 0), capsys.readouterr().out
-        return 0, capsys.readouterr().out
+        return run_ledger(monkeypatch, capsys, *arguments)[:2]
 
     return call
 
