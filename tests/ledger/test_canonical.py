@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from precedent.errors import NotCanonical, NotStrictJson
-from precedent.ledger.canonical import MAX_SAFE_INTEGER, canonical_bytes, is_canonical, parse_strict
+from precedent.ledger.canonical import MAX_SAFE_INTEGER, are_canonical, canonical_bytes, is_canonical, parse_strict
 
 keys = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12)
 scalars = (
@@ -77,6 +77,26 @@ def test_foreign_vectors_come_out_as_they_say_or_are_refused(shared: Path, name:
     else:
         with pytest.raises(NotCanonical):
             canonical_bytes(value)
+
+
+@pytest.mark.parametrize("depth", [32, 199, 200, 201, 254])
+def test_what_can_be_written_is_canonical_however_deep(depth: int) -> None:
+    value: object = 1
+    for _ in range(depth):
+        value = {"a": value}
+    written = canonical_bytes(value)
+    assert is_canonical(written)
+    assert are_canonical([written] * 3)
+    assert not is_canonical(written.replace(b"1", b"1.5"))
+    assert not are_canonical([written, written.replace(b"1", b"1.5")])
+
+
+@pytest.mark.parametrize(
+    "texts", [[b'{"a":1},{"b":[{}', b'{"c":3}]}'], [b'{"a":1},{"b":2}'], [b'{"a":1}', b""], [b"1"], [b'{"a":1}', b'{"b":"\\n","a":1}']]
+)
+def test_texts_that_only_together_are_objects_are_not_canonical(texts: list[bytes]) -> None:
+    assert not are_canonical(texts)
+    assert not are_canonical([b"{}"] * 126 + texts)
 
 
 @pytest.mark.parametrize(

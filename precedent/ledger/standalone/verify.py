@@ -35,7 +35,8 @@ FORMAT = "precedent-export/1"
 ENTRY = struct.Struct(">HBB16sQQ16s32s32s")  # length, version, kind, chain, seq, time in µs, id, hash of the entry before, body root
 LENGTH, WIDTH, TILE, TEXT_LIMIT = 114, 256, 8192, 1 << 30  # bytes of an envelope, entries in a bundle, bytes of a full tile
 PERSONAL, POLICY, ERASURE, KEY = 3, 5, 8, 9  # a section; kinds of entries whose words matter here
-SHAPES = {bytes((1, *more)) for count in range(5) for more in itertools.combinations((2, 3, 4, 5), count)}
+SHAPES = {bytes((1, *more)): bytes((16, count + 1)) for count in range(5) for more in itertools.combinations((2, 3, 4, 5), count)}
+PREFIXES = {number: bytes((17, number)) for number in range(1, 6)}  # what a section's bytes are hashed with
 
 
 class Fault(NamedTuple):
@@ -121,7 +122,7 @@ class Scan:
                 self.check_sections(bodies, iter(text.split(b"\n")[:-1]), texts)
                 if not self.are_canonical(texts):
                     self.files.append(Fault("mutated", path, "a section in it is not canonical JSON"))
-            except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, zlib.error) as error:
+            except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, zlib.error) as error:
                 why = f"they can't be read: {type(error).__name__} {error}"[:120]
                 self.files.append(Fault("mutated", path, why))
             for seq in bodies:
@@ -146,43 +147,39 @@ class Scan:
                 self.blame(first + at, *(("mutated", "envelope") if length else ("missing", "entry")), words)
             elif seq != first + at:
                 is_moved = plan.tile(0, seq // WIDTH)[seq % WIDTH * 32 :][:32] == leaf
-                words = f"it says that it is entry {seq}"
-                self.blame(first + at, *(("reordered", "entry") if is_moved else ("mutated", "envelope")), words)
+                self.blame(first + at, *(("reordered", "entry") if is_moved else ("mutated", "envelope")), f"it says it is entry {seq}")
             elif before and previous not in before[:2]:
                 self.blame(seq, "forked", "envelope", f"it continues another entry {seq - 1} than the one that stands there")
             elif before and when <= before[2]:
                 self.blame(seq, "reordered", "envelope", "its time is not after that of the entry before")
             found[first + at] = kind, body_root
             before = leaf, stored[at], when if leaf == stored[at] else -1  # the time of a changed entry says nothing of the next
-        if b"".join(own) != tile or width < WIDTH:
+        if (is_other := own != stored or len(tile) != width * 32) or width < WIDTH:
             self.leaves[number] = b"".join(own)
         if width == WIDTH:
-            self.tops[number] = top(own), top(stored)
+            self.tops[number] = (over := top(own)), top(stored) if is_other else over
         return {seq: found[seq] for seq in plan.seqs(number)}
 
     def check_sections(self, bodies: dict[int, Any], lines: Iterator[bytes], texts: list[bytes]) -> None:
         """A line of JSON for each entry, then one for each section: its bytes, or base64 of `personal`. Raises: for any other line."""
-        for line in lines:
-            head = self.loads(line)
-            seq, ids, absent, commits = head["seq"], head["sections"], head.get("absent", ()), {}
-            kind, body_root = bodies.pop(seq)
+        for head in map(self.loads, lines):
+            ids, commits, (kind, body_root) = head["sections"], list[bytes](), bodies.pop(seq := head["seq"])
             for number, salt, stored in zip(ids, map(a2b_base64, head["salts"]), itertools.islice(lines, len(ids)), strict=True):
                 if number == PERSONAL:
                     stored = a2b_base64(json.loads(stored))
                 else:
                     texts.append(stored)
-                commits[number] = sha256(bytes((0x11, number)) + salt + stored).digest() if len(salt) == 32 else b""
-            for number, commit in absent:
-                commits[number] = a2b_base64(commit)
+                commits.append(sha256(PREFIXES[number] + salt + stored).digest() if len(salt) == 32 else b"")
+            for number, commit in head.get("absent", ()):
+                ids, commits = map(list, zip(*sorted([*zip(ids, commits, strict=True), (number, a2b_base64(commit))]), strict=True))
                 self.absent += [seq] * (number == PERSONAL)
                 if number != PERSONAL:
                     self.blame(seq, "missing", f"section {number}", "it is not there")
-            shape = bytes(sorted(commits)) if absent else bytes(commits)
-            made_of = b"\x10" + bytes((len(shape),)) + b"".join(map(commits.__getitem__, shape))
-            if shape not in SHAPES or sha256(made_of).digest() != body_root:
+            shape = bytes(ids)
+            if shape not in SHAPES or sha256(SHAPES[shape] + b"".join(commits)).digest() != body_root:
                 self.blame(seq, "mutated", "sections", f"they are not those that the entry commits to: bytes or salts of {[*shape]}")
             elif kind in (POLICY, ERASURE, KEY):
-                core, *more = map(json.loads, texts[-sum(number != PERSONAL for number in ids) :])
+                core, *more = map(json.loads, texts[-sum(number != PERSONAL for number in head["sections"]) :])
                 if kind == ERASURE and core.get("op") == "erase":
                     self.erased.update((erased, seq) for erased, number in core["erased"] if number == PERSONAL and erased < seq)
                 elif kind == KEY and core.get("op") == "rotate_signer":
@@ -192,23 +189,26 @@ class Scan:
                     self.policies[path] = sha256(more[0]["source_text"].encode()).hexdigest()
 
 
+READ = json.JSONDecoder().raw_decode
 # int() refuses fractions, NaN, and the words for a number that is too long.
-WHOLE = json.JSONDecoder(parse_int=lambda text: int(text if len(text) < 18 else "too long"), parse_float=int, parse_constant=int)
+WHOLE = json.JSONDecoder(parse_int=lambda text: int(text if len(text) < 18 else "too long"), parse_float=int, parse_constant=int).raw_decode
 ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def are_canonical(texts: list[bytes]) -> bool:
     """Whether each is the one way to write its object: RFC 8785 without fractions or longer numbers."""
-    values = []
     try:
-        for text in texts:
-            value, end = WHOLE.raw_decode(line := text.decode())
-            values.append(value)
-            if end != len(line) or line[0] != "{":
-                return False
-        return bool(ENCODE(values).encode() == b"[" + b",".join(texts) + b"]")
+        lines = [text.decode() for text in texts]
+        values, ends = zip(*[WHOLE(line) for line in lines], strict=True) if lines else ((), ())
+        are_whole = all(line[0] == "{" for line in lines) and [*ends] == [*map(len, lines)]
+        return are_whole and bool(ENCODE(values).encode() == b"[" + b",".join(texts) + b"]")
     except (ValueError, RecursionError):
         return False
+
+
+def read_line(line: bytes) -> Any:
+    value, end = READ(text := line.decode())
+    return value if end == len(text) else json.loads(text)  # which says what is wrong
 
 
 def split(hashes: bytes) -> list[bytes]:
@@ -377,7 +377,7 @@ def text_of(report: dict[str, Any]) -> str:
 
 
 def verify(folder: Path, key: str | None = None, since: Note | None = None) -> dict[str, Any]:
-    scan = Scan(read_plan(folder), are_canonical, json.loads)
+    scan = Scan(read_plan(folder), are_canonical, read_line)
     return conclude(scan.run(scan.plan.bundles(since.head()[0] if since else 0)), key, since)
 
 
