@@ -45,7 +45,8 @@ cross join lateral (
 where t.hashes is not null
 """
 
-_INTEGRATE = "select ledger.integrate(%s, %s::int2[], %s::int8[], %s::bytea[], %s::bytea[], %s, %s, %s)"
+# Tiles in binary: as text the driver escapes each of their digits, a third of the time that integration took.
+_INTEGRATE = "select ledger.integrate(%s, %b::int2[], %b::int8[], %b::bytea[], %b::bytea[], %s, %s, %s)"
 
 
 def tile_parameters(chain_id: UUID, names: Iterable[TileName]) -> dict[str, Any]:
