@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -26,6 +26,7 @@ from tests.bench.clients import client_name
 from tests.bench.endpoint import EndpointRow, measure_endpoints
 from tests.bench.exports import measure_export
 from tests.bench.machine import describe_machine, is_quiet
+from tests.bench.paced import measure_paced
 from tests.bench.policies import decision_us, load_ms
 from tests.bench.replay import Replayed, replay_rate
 from tests.bench.report import Findings, render
@@ -41,6 +42,7 @@ class Plan:
     rounds: int
     endpoint_seconds: int
     append_seconds: float
+    held_seconds: float
     import_cases: int
     tree_entries: int
     tree_tries: int
@@ -52,9 +54,25 @@ class Plan:
 
 
 FULL = Plan(
-    rounds=3, endpoint_seconds=3, append_seconds=2.0, import_cases=2500, tree_entries=1_000_000, tree_tries=2000, export_entries=1_000_000
+    rounds=3,
+    endpoint_seconds=3,
+    append_seconds=2.0,
+    held_seconds=20.0,
+    import_cases=2500,
+    tree_entries=1_000_000,
+    tree_tries=2000,
+    export_entries=1_000_000,
 )
-QUICK = Plan(rounds=1, endpoint_seconds=1, append_seconds=1.0, import_cases=250, tree_entries=65_536, tree_tries=200, export_entries=20_000)
+QUICK = Plan(
+    rounds=1,
+    endpoint_seconds=1,
+    append_seconds=1.0,
+    held_seconds=3.0,
+    import_cases=250,
+    tree_entries=65_536,
+    tree_tries=200,
+    export_entries=20_000,
+)
 
 
 def main() -> None:
@@ -62,7 +80,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one short round, under a minute; printed only")
     parser.add_argument("--output", type=Path, help="where to write (default: docs/benchmarks.md, nothing when --quick)")
+    parser.add_argument("--held", type=float, metavar="SECONDS", help="how long a snapshot is held open while decisions are appended")
     arguments = parser.parse_args()
+    plan = QUICK if arguments.quick else FULL
+    plan = replace(plan, held_seconds=arguments.held or plan.held_seconds)
     output = arguments.output or (None if arguments.quick else root / "docs" / "benchmarks.md")
     # Ended from outside, it still ends what it started.
     for ending in (signal.SIGINT, signal.SIGTERM):
@@ -71,7 +92,7 @@ def main() -> None:
     (root / ".precedent").mkdir(exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="bench-", dir=root / ".precedent"))
     try:
-        text = render(measure(home, QUICK if arguments.quick else FULL))
+        text = render(measure(home, plan))
     finally:
         shutil.rmtree(home)
     print(text, end="")
@@ -97,6 +118,10 @@ def measure(home: Path, plan: Plan) -> Findings:
         machine = describe_machine(server.url, home, load_average, client_name())
         endpoints, api_start_mb, api_mb, replayed, import_per_second = _measure_api(home, server, plan, tell)
         appends, verified = _measure_ledger(server, plan, tell)
+        tell(f"a snapshot held open for {plan.held_seconds:g} s")
+        paced = measure_paced(
+            fresh_database(server, "paced_bench"), psutil.Process(server.identity.pid), plan.held_seconds, plan.append_seconds
+        )
         tell("tree")
         tree = measure_tree(fresh_database(server, "tree_bench"), plan.tree_entries, plan.tree_tries, plan.tree_tries)
         tell("export")
@@ -122,6 +147,7 @@ def measure(home: Path, plan: Plan) -> Findings:
         analysed_seconds,
         replayed,
         tree,
+        [paced],
     )
 
 

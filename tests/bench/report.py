@@ -39,29 +39,6 @@ own; then an event is appended every 5 ms while the integrator runs, and timed f
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """All that was measured; `import_per_second` is None where the real log is absent."""
-
-    machine: dict[str, str]
-    is_quiet: bool
-    rounds: str
-    endpoints: Sequence[EndpointRow]
-    appends: Sequence[AppendRow]
-    verified: Verified
-    exported: ExportFigures
-    api_start_mb: float
-    api_mb: float
-    approve_us: float
-    escalate_us: float
-    twenty_rules_us: float
-    fifty_rules_ms: float
-    import_per_second: float | None
-    analysis_seconds: float
-    replayed: Replayed
-    tree: TreeFigures
-
-
-@dataclass(frozen=True, slots=True)
 class Goal:
     """A number to reach; `at_least` says from which side."""
 
@@ -84,6 +61,39 @@ class Goal:
             f"{_number(self.found)}{self.unit}",
             "yes" if self.is_met else "**no**",
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one measurement adds: numbers to reach, rows of (what, found), and how it was measured, as one item of a list."""
+
+    goals: Sequence[Goal]
+    rows: Sequence[list[str]]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that was measured; `import_per_second` is None where the real log is absent."""
+
+    machine: dict[str, str]
+    is_quiet: bool
+    rounds: str
+    endpoints: Sequence[EndpointRow]
+    appends: Sequence[AppendRow]
+    verified: Verified
+    exported: ExportFigures
+    api_start_mb: float
+    api_mb: float
+    approve_us: float
+    escalate_us: float
+    twenty_rules_us: float
+    fifty_rules_ms: float
+    import_per_second: float | None
+    analysis_seconds: float
+    replayed: Replayed
+    tree: TreeFigures
+    parts: Sequence[Part] = ()
 
 
 def goals_of(findings: Findings) -> list[Goal]:
@@ -116,7 +126,7 @@ def goals_of(findings: Findings) -> list[Goal]:
     goals.append(Goal(f"proof among {tree.entries:,} entries, p99", tree.proof_p99_ms, 5, " ms", at_least=False))
     goals.append(Goal("until a checkpoint covers an entry, p99", tree.cover_p99_ms, 1000, " ms", at_least=False))
     goals.append(Goal(f"analysis of a policy of {RULES} rules", findings.analysis_seconds, 10, " s", at_least=False))
-    return goals
+    return [*goals, *(goal for part in findings.parts for goal in part.goals)]
 
 
 def render(findings: Findings) -> str:
@@ -138,7 +148,7 @@ def render(findings: Findings) -> str:
         "## Single numbers",
         _singles(findings),
         "## How it was measured",
-        NOTES,
+        "\n".join([NOTES, *(f"- {part.note}" for part in findings.parts)]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -202,7 +212,7 @@ def _singles(findings: Findings) -> str:
     rows += _tree(findings.tree)
     if findings.import_per_second is not None:
         rows.append(["import of loan applications, start included", f"{_number(findings.import_per_second)} cases/s"])
-    return table(["what", "found"], rows)
+    return table(["what", "found"], [*rows, *(row for part in findings.parts for row in part.rows)])
 
 
 def _replays(replayed: Replayed) -> list[list[str]]:
