@@ -18,8 +18,8 @@ from precedent.record import Recorded
 REPLAYED = {"Idempotent-Replayed": "true"}
 
 
-def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME), status, headers, "application/json")
+def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None, media_type: str = "application/json") -> Response:
+    return Response(orjson.dumps(body, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME), status, headers, media_type)
 
 
 def recorded_response(body: Any, *, is_replay: bool) -> Response:
@@ -105,6 +105,7 @@ def event_answer(recorded: Recorded, chain: str) -> dict[str, Any]:
         "subject_id": core["subject_id"],
         "imported": core["as_of"] is not None,
         "payload": payload_of(recorded.facts),
+        "cloudevent": recorded.facts.get("cloudevent"),
         "recorded_at": to_instant(place.recorded_at_us),
         **receipt_of(place, chain),
     }

@@ -121,38 +121,6 @@ class DecisionBatch(Strict):
     decisions: list[DecisionRequest] = Field(max_length=1000)
 
 
-class EventRequest(BaseModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"type": "DiscountRequested", "actor": "sales-desk", "correlationId": "deal-4711", "payload": {"deal": 4711}}]
-        }
-    )
-    type: str
-    actor: str | None = None
-    correlation_id: str | None = Field(None, description="correlationId is accepted too")
-    ts: datetime | None = None
-    as_of: datetime | None = None
-    source: str | None = None
-    subject: str | None = Field(None, description="whom it concerns: the payload is then stored encrypted under that person's key")
-    payload: Any = None
-
-
-class EventAnswer(Strict):
-    id: UUID
-    type: str
-    ts: datetime
-    actor: str | None
-    correlation_id: str
-    source: str | None
-    subject_id: UUID | None
-    imported: bool
-    payload: Any
-    recorded_at: datetime
-    hash: Hex
-    prev_hash: Hex
-    receipt: Receipt
-
-
 class OutcomeRequest(Strict):
     model_config = ConfigDict(
         extra="forbid",
@@ -334,9 +302,3 @@ class DecisionAnswers(Strict):
 
 class OutcomeAnswers(Strict):
     answers: list[OutcomeAnswer | ProblemAnswer]
-
-
-class EventsAccepted(Strict):
-    accepted: int
-    ids: list[UUID | None] = Field(description="in order; null in the place of each that was refused")
-    rejected: list[dict[str, Any]] = Field(description="each a problem, with its `index`")

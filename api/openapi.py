@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,13 @@ OPEN = frozenset({"/health", "/ready", "/.well-known/authzen-configuration"})
 
 def body_of(model: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:
     """`openapi_extra` of a route whose body has the shape of `model`."""
-    if model not in _BODIES:
-        _BODIES.append(model)
-    content = {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return bodies_of({"application/json": model}, is_required=is_required)
+
+
+def bodies_of(models: Mapping[str, type[BaseModel]], *, is_required: bool = True) -> dict[str, Any]:
+    """The same of a route that takes several media types, each with its own shape."""
+    _BODIES.extend(model for model in models.values() if model not in _BODIES)
+    content = {media_type: {"schema": {"$ref": _REF.format(model=model.__name__)}} for media_type, model in models.items()}
     return {"requestBody": {"required": is_required, "content": content}}
 
 

@@ -79,6 +79,14 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     media_type = media_type_of(request)
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", f"'{media_type or '(none)'}' is not application/json")
+    return await read_bytes(request, limit_bytes)
+
+
+async def read_bytes(request: Request, limit_bytes: int) -> bytes:
+    """The same of a body of any type.
+
+    Raises: Problem 413.
+    """
     too_large = Problem(413, "BODY_TOO_LARGE", f"the body has more than {limit_bytes} bytes")
     declared = _header(request, b"content-length", "0")
     if not (declared.isascii() and declared.isdecimal()) or int(declared) > limit_bytes:

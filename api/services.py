@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
@@ -38,6 +38,7 @@ from precedent.settings import Settings
 log = structlog.get_logger("api")
 
 START_SECONDS = 60
+STREAMS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Services:
     decider: Decider
     recorder: Recorder
     explainer: Explainer
+    # Streams take turns: together they fill at most half of the append queue.
+    stream_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAMS_AT_ONCE))
 
 
 @asynccontextmanager

@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from types import TracebackType
 from typing import Any, NotRequired, Self, TypedDict
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx2
 import orjson
 
+from precedent.client_calls import Call, Parts, Streamed, calls_of, get, post
 from precedent.clock import Clock, SystemClock
 from precedent.errors import Fault, PrecedentError
 
@@ -103,34 +103,6 @@ class Outcome(TypedDict):
     reward: NotRequired[float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request. `key` is the Idempotency-Key; None for what changes nothing."""
-
-    method: str
-    path: str
-    body: bytes | None = None
-    key: str | None = None
-    correlation_id: str | None = None
-
-
-def get(path: str, **query: object) -> Call:
-    """A reading call; None in the query is left out."""
-    given = {name: str(value) for name, value in query.items() if value is not None}
-    return Call("GET", path + ("?" + urlencode(given) if given else ""))
-
-
-def post(path: str, content: object, key: str, correlation_id: str | None = None) -> Call:
-    """A changing call; a Decimal is written with its digits."""
-    return Call("POST", path, orjson.dumps(content, default=_as_written), key, correlation_id)
-
-
-def _as_written(value: object) -> orjson.Fragment:
-    if isinstance(value, Decimal) and value.is_finite():
-        return orjson.Fragment(format(value, "f"))
-    raise TypeError(f"no JSON for {type(value).__name__}")
-
-
 @dataclass(slots=True)
 class Patience:
     """Says how long to wait before the next attempt: doubling pauses with full jitter, until `seconds` have passed."""
@@ -188,6 +160,16 @@ def refusal_of(status: int, problem: Mapping[str, Any]) -> ClientError:
     return _REFUSALS.get(status, Refused)(status, problem)
 
 
+def _counted(refusal: Refused) -> Mapping[str, Any]:
+    """The counts of a stream of which nothing was recorded.
+
+    Raises: Refused where that is not the reason.
+    """
+    if refusal.code != "EVENTS_REFUSED":
+        raise refusal
+    return refusal.content
+
+
 def faults_of(problem: Mapping[str, Any]) -> list[Fault]:
     """The faults that a problem lists."""
     listed = problem.get("errors") or []
@@ -209,7 +191,7 @@ class _Routes:
         if call.key is not None:
             headers["idempotency-key"] = call.key
         if call.body is not None:
-            headers["content-type"] = "application/json"
+            headers["content-type"] = call.media_type
         return headers
 
     def event(self, event: Mapping[str, object] | Sequence[Mapping[str, object]], key: str | None) -> Call:
@@ -221,6 +203,9 @@ class _Routes:
 
     def outcome(self, decision_id: str, metrics: Mapping[str, object], key: str | None, others: Mapping[str, object]) -> Call:
         return post(f"/outcomes/{quote(decision_id, safe='')}", {"metrics": metrics, **others}, key or self._new_key())
+
+    def stream(self, key: str | None) -> Parts:
+        return Parts(key or self._new_key())
 
     def _new_key(self) -> str:
         return str(self.clock.new_id())
@@ -280,6 +265,20 @@ class Client(_Routes):
     def append_events(self, events: Sequence[Mapping[str, object]], key: str | None = None) -> list[str]:
         """The ids, in order."""
         return [str(one) for one in self.send(self.event(events, key))["ids"]]
+
+    def append_stream(self, events: Iterable[Mapping[str, object] | bytes], key: str | None = None) -> Streamed:
+        """Append any number of events, in order and in flat memory; an event that is refused keeps no other from its place.
+
+        Bytes are an event as a line of JSON, which is sent as it is.
+        Called again with the same `key` and the same events after an error, it appends what is missing.
+        """
+        parts = self.stream(key)
+        for call in calls_of(parts, events):
+            try:
+                parts.settle(self.send(call))
+            except Refused as refusal:
+                parts.settle(_counted(refusal))
+        return parts.result
 
     def decide(
         self, node: str, facts: Mapping[str, object], *, action: str | None = None, key: str | None = None, **others: object
@@ -341,6 +340,21 @@ class AsyncClient(_Routes):
 
     async def append_event(self, event: Mapping[str, object], key: str | None = None) -> dict[str, Any]:
         return dict(await self.send(self.event(event, key)))
+
+    async def append_stream(self, events: AsyncIterable[Mapping[str, object] | bytes], key: str | None = None) -> Streamed:
+        """As `Client.append_stream`."""
+        parts = self.stream(key)
+        async for event in events:
+            await self._send_part(parts, parts.add(event))
+        await self._send_part(parts, parts.take())
+        return parts.result
+
+    async def _send_part(self, parts: Parts, call: Call | None) -> None:
+        if call is not None:
+            try:
+                parts.settle(await self.send(call))
+            except Refused as refusal:
+                parts.settle(_counted(refusal))
 
     async def decide(
         self, node: str, facts: Mapping[str, object], *, action: str | None = None, key: str | None = None, **others: object

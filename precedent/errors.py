@@ -18,6 +18,7 @@ PrecedentError
 │   └── SamePerson             who proposed a change is not its second person
 ├── Conflict                   well-formed, but not now
 │   ├── IdempotencyKeyReused   the key was used for another body
+│   ├── EventIdReused          another event has the CloudEvent's source and id
 │   ├── PolicyVersionExists    a published version never changes
 │   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
 │   ├── RequestErased          what was recorded under this Idempotency-Key was erased
@@ -173,6 +174,10 @@ class Conflict(PrecedentError):
 
 class IdempotencyKeyReused(Conflict):
     code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class EventIdReused(Conflict):
+    code = "EVENT_ID_REUSED"
 
 
 class PolicyVersionExists(Conflict):

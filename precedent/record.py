@@ -22,7 +22,8 @@ from precedent.policy.facts import type_metrics
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event as it came. `payload_text` is the received JSON; with a `subject` it is personal, and stored encrypted.
+    """An event as it came. `payload_text` is the received JSON; with a `subject` it is personal, and stored encrypted, and so are
+    `attributes`, those of a CloudEvent as its JSON form has them.
 
     `pointer` leads to it in what was sent, "" where it was all.
     """
@@ -34,6 +35,7 @@ class Happening:
     as_of_us: int | None = None
     source: str | None = None
     subject: str | None = None
+    attributes: Mapping[str, object] | None = None
     pointer: str = ""
 
 
@@ -87,7 +89,9 @@ class Recorder:
                 "correlation_id": call.correlation_id,
                 "principal": call.principal,
             }
-            payload = {"payload_text": happening.payload_text}
+            payload: dict[str, Any] = {"payload_text": happening.payload_text}
+            if happening.attributes is not None:
+                payload["cloudevent"] = happening.attributes
             sections: dict[Section, object] = {Section.CORE: core} | ({} if subject else {Section.FACTS: payload})
             draft = self._draft(Kind.EVENT, sections, call, entry_id, subject, payload if subject else None)
             answer = await self._writer.append(draft)

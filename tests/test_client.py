@@ -1,6 +1,7 @@
 import asyncio
 import itertools
 import uuid
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 
 import httpx2
@@ -18,8 +19,8 @@ from precedent.client import (
     Patience,
     Refused,
     Unreachable,
-    get,
 )
+from precedent.client_calls import PART_LINES, Streamed, get
 
 
 class SteppingClock:
@@ -169,3 +170,52 @@ def test_the_async_client_keeps_the_key_too_and_bounds_what_is_in_flight() -> No
     assert [one["facts"]["n"] for one in answers] == list(range(100))  # type: ignore[index]
     assert (len(keys), len(set(keys))) == (101, 100)
     assert 1 < most <= 32
+
+
+def counted(request: httpx2.Request) -> httpx2.Response:
+    """As the API answers a stream: an event of the type `Bad` is refused."""
+    lines = [orjson.loads(line) for line in request.content.splitlines()]
+    rejected = [{"line": number, "code": "BAD"} for number, line in enumerate(lines, 1) if line["type"] == "Bad"]
+    counts = {"lines": len(lines), "accepted": len(lines) - len(rejected), "refused": len(rejected), "rejected": rejected[:100]}
+    if len(rejected) == len(lines):
+        return httpx2.Response(422, json={"code": "EVENTS_REFUSED", **counts})
+    return httpx2.Response(201, json=counts)
+
+
+def happenings() -> Iterator[dict[str, object]]:
+    for number in range(2 * PART_LINES + 10):
+        yield {"type": "Bad" if number in {3, PART_LINES + 4} or number >= 2 * PART_LINES else "Good", "payload": number}
+
+
+async def happenings_one_by_one() -> AsyncIterator[dict[str, object]]:
+    for one in happenings():
+        yield one
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_is_sent_in_parts_that_can_each_be_sent_again(is_async: bool) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append((request.headers["idempotency-key"], len(request.content.splitlines())))
+        assert request.headers["content-type"] == "application/x-ndjson"
+        return httpx2.Response(503, json={}, headers={"retry-after": "0"}) if len(seen) == 2 else counted(request)
+
+    async def send() -> Streamed:
+        async with AsyncClient("http://api.test", transport=httpx2.MockTransport(answer)) as client:
+            return await client.append_stream(happenings_one_by_one(), "k")
+
+    if is_async:
+        result = asyncio.run(send())
+    else:
+        with Client("http://api.test", transport=httpx2.MockTransport(answer), pause=lambda _: None) as client:
+            result = client.append_stream(happenings(), "k")
+    assert seen == [("k/0", PART_LINES), ("k/1", PART_LINES), ("k/1", PART_LINES), ("k/2", 10)]
+    assert (result.accepted, result.refused) == (2 * PART_LINES - 2, 12)
+    assert [one["line"] for one in result.rejected] == [4, PART_LINES + 5, *range(2 * PART_LINES + 1, 2 * PART_LINES + 11)]
+
+
+def test_what_is_wrong_with_a_stream_as_a_whole_is_raised() -> None:
+    server = Scripted(problem(403, "SCOPE_MISSING"))
+    with client_of(server, SteppingClock()) as client, pytest.raises(AccessRefused):
+        client.append_stream([{"type": "T"}])

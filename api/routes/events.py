@@ -7,41 +7,100 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.answers import REPLAYED, event_answer, json_response, page_of, payload_of, recorded_response
 from api.batches import MAX_ELEMENTS, Elements, answer_all, read_elements
+from api.cloudevents import BATCH, STRUCTURED, CloudEvent, is_binary, read_binary, read_structured
+from api.event_models import (
+    CloudEventRequest,
+    CloudEventsRequest,
+    EventAnswer,
+    EventRequest,
+    EventsAccepted,
+    EventsStreamed,
+    EventStreamRequest,
+)
+from api.event_stream import STREAM, STREAMS, record_stream
+from api.happenings import record_cloudevent, record_plain, require_no_key
 from api.lean import LeanRoute
-from api.models import EventAnswer, EventRequest, EventsAccepted, Page
-from api.openapi import body_of
-from api.problems import Problem
-from api.requests import MAX_SEQ, Members, authenticate, call_of, correlation_id_of, field_invalid, parse_object, read_body
-from api.services import services_of
+from api.models import Page
+from api.openapi import bodies_of
+from api.problems import Problem, problem_body
+from api.requests import (
+    MAX_SEQ,
+    authenticate,
+    call_of,
+    correlation_id_of,
+    field_invalid,
+    media_type_of,
+    parse_object,
+    read_body,
+    read_bytes,
+)
+from api.services import Services, services_of
 from precedent.call import Call
 from precedent.guard.access import Principal
-from precedent.ledger.canonical import element_texts, member_texts, parse_strict
+from precedent.ledger.canonical import element_texts, parse_strict
 from precedent.ledger.projections import EVENT_COLUMNS, EVENTS, as_row
-from precedent.record import Happening
 
 router = APIRouter(tags=["Events"])
 hot_router = APIRouter(tags=["Events"], route_class=LeanRoute)
 
-MEMBERS = ("type", "actor", "correlation_id", "correlationId", "ts", "as_of", "source", "subject", "payload")
+BODIES: dict[str, type[BaseModel]] = {
+    "application/json": EventRequest,
+    STRUCTURED: CloudEventRequest,
+    BATCH: CloudEventsRequest,
+    STREAM: EventStreamRequest,
+}
 
 
-@hot_router.post("/events", status_code=201, response_model=EventAnswer | EventsAccepted, openapi_extra=body_of(EventRequest))
+@hot_router.post(
+    "/events",
+    status_code=201,
+    response_model=EventAnswer | EventsAccepted | EventsStreamed,
+    responses={200: {"model": EventsAccepted, "description": "A batch of CloudEvents that holds none"}},
+    openapi_extra=bodies_of(BODIES),
+)
 async def record(request: Request) -> Response:
-    """Record one event and answer with the stored row; or a JSON array of up to 1,000, answered with their ids."""
+    """Record what happened: one event, answered with the stored row; up to 1,000 in a JSON array, answered with their ids; or a
+    stream of any length, one JSON object a line, answered with counts after its last commit.
+
+    Events are plain or CloudEvents 1.0 (structured, binary, batch; on a line of a stream too), which their `source` and `id` keep
+    from being recorded twice.
+    """
+    media_type = media_type_of(request)
+    if media_type in STREAMS:
+        return await record_stream(request)
     services = services_of(request)
     principal = await authenticate(request, services, "events:write")
+    if media_type == BATCH:
+        return await _record_many(request, principal, await read_body(request, services.settings.batch_limit_bytes))
+    if media_type != STRUCTURED and is_binary(request):
+        return await _record_binary(request, services, principal)
     body = await read_body(request, services.settings.batch_limit_bytes)
-    if body.lstrip()[:1] == b"[":
+    if body.lstrip()[:1] == b"[" and media_type != STRUCTURED:
         return await _record_many(request, principal, body)
     if len(body) > services.settings.body_limit_bytes:
         raise Problem(413, "BODY_TOO_LARGE", f"one event has at most {services.settings.body_limit_bytes} bytes")
     members = parse_object(body)
+    if media_type == STRUCTURED:
+        return await _record_one(request, services, principal, body, read_structured(members, body.decode()))
     call = call_of(request, services, principal, body, correlation_id_of(members))
-    recorded = await services.recorder.record_event(_happening_of(members, body.decode(), principal), call)
+    recorded = await record_plain(services, principal, call, members)
+    return recorded_response(event_answer(recorded, services.settings.chain), is_replay=recorded.is_replay)
+
+
+async def _record_binary(request: Request, services: Services, principal: Principal) -> Response:
+    body = await read_bytes(request, services.settings.body_limit_bytes)
+    return await _record_one(request, services, principal, body, read_binary(request, body))
+
+
+async def _record_one(request: Request, services: Services, principal: Principal, body: bytes, event: CloudEvent) -> Response:
+    call = call_of(request, services, principal, body, event.correlation_id)
+    require_no_key(call)
+    recorded = await record_cloudevent(services, call, event)
     return recorded_response(event_answer(recorded, services.settings.chain), is_replay=recorded.is_replay)
 
 
@@ -63,50 +122,47 @@ async def list_events(
     # The payload comes from the entry, as it was received: a number of many digits survives no trip through the database's JSON.
     entries = await asyncio.gather(*(services.entries.find(item["id"]) for item in page["items"]))
     for item, entry in zip(page["items"], entries, strict=True):
-        item["payload"] = payload_of(entry.facts if entry else {})
+        facts = entry.facts if entry else {}
+        item |= {"payload": payload_of(facts), "cloudevent": facts.get("cloudevent")}
     return json_response(page)
 
 
 async def _record_many(request: Request, principal: Principal, body: bytes) -> Response:
     services = services_of(request)
     limit_bytes = services.settings.stream_line_limit_bytes
-    elements, texts = await read_elements(body, _elements_of)
+    is_cloudevents = media_type_of(request) == BATCH
+    elements, texts = await read_elements(body, _cloudevents_of if is_cloudevents else _elements_of)
 
     async def record_one(members: dict[str, Any], call: Call, prefix: str) -> tuple[dict[str, Any], bool]:
         if len(call.received) > limit_bytes:
             raise Problem(413, "BODY_TOO_LARGE", f"one event has at most {limit_bytes} bytes")
-        recorded = await services.recorder.record_event(_happening_of(members, call.received.decode(), principal, prefix), call)
+        if is_cloudevents:
+            recorded = await record_cloudevent(services, call, read_structured(members, call.received.decode(), prefix))
+        else:
+            recorded = await record_plain(services, principal, call, members, prefix)
         return event_answer(recorded, services.settings.chain), recorded.is_replay
 
     call = call_of(request, services, principal, body)
+    if is_cloudevents:
+        require_no_key(call)
+        if not elements:  # which the format allows
+            return json_response({"accepted": 0, "ids": [], "rejected": []})
     answers, is_replay = await answer_all(request, call, elements, texts, "", record_one)
     ids = [answer.get("id") for answer in answers]
     rejected = [{"index": place} | answer for place, answer in enumerate(answers) if "id" not in answer]
-    status = 201 if len(rejected) < len(ids) else 422
     content = {"accepted": len(ids) - len(rejected), "ids": ids, "rejected": rejected}
-    return json_response(content, status, REPLAYED if is_replay else None)
+    if len(rejected) < len(ids):
+        return json_response(content, 201, REPLAYED if is_replay else None)
+    refusal = problem_body(Problem(422, "EVENTS_REFUSED", f"none of {len(ids)} events was recorded"), request.url.path)
+    return json_response(refusal | content, 422, media_type="application/problem+json")
 
 
-def _elements_of(body: bytes) -> Elements:
+def _elements_of(body: bytes, least: int = 1) -> Elements:
     elements = parse_strict(body)
-    if not 0 < len(elements) <= MAX_ELEMENTS:
-        raise field_invalid("", f"an array has 1 to {MAX_ELEMENTS} events")
+    if not isinstance(elements, list) or not least <= len(elements) <= MAX_ELEMENTS:
+        raise field_invalid("", f"an array has {least} to {MAX_ELEMENTS} events")
     return elements, element_texts(body.decode())
 
 
-def _happening_of(members: dict[str, Any], text: str, principal: Principal, prefix: str = "") -> Happening:
-    read = Members(members, prefix)
-    read.require_known(*MEMBERS)
-    as_of_us = read.instant_us("as_of")
-    if as_of_us is not None:
-        principal.require("import")
-    return Happening(
-        type=str(read.text("type", is_required=True)),
-        payload_text=member_texts(text).get("payload", "null"),
-        actor=read.text("actor"),
-        ts_us=read.instant_us("ts"),
-        as_of_us=as_of_us,
-        source=read.text("source"),
-        subject=read.text("subject"),
-        pointer=prefix,
-    )
+def _cloudevents_of(body: bytes) -> Elements:
+    return _elements_of(body, least=0)

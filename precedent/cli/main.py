@@ -22,6 +22,7 @@ COMMANDS = {
     "signer": ("precedent.cli.signer", "sign checkpoints in a process of its own"),
     "replay": ("precedent.cli.replay", "derive recorded decisions again, as they were or by another policy"),
     "import": ("precedent.cli.supply", "load a real log by a mapping"),
+    "append": ("precedent.cli.append", "record events, one a line"),
     "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),
     "backfill": ("precedent.cli.backfill", "have the pipeline compute a range of days"),
     "embed": ("precedent.cli.embed", "place decided cases for the search for precedents"),

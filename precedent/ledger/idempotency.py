@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from precedent.errors import Fault, FieldInvalid, IdempotencyKeyReused, LedgerBroken, RequestErased
+from precedent.errors import EventIdReused, Fault, FieldInvalid, IdempotencyKeyReused, LedgerBroken, RequestErased
 from precedent.ledger import store
 from precedent.ledger.entry import Claimed
 from precedent.ledger.keyring import Keyring
@@ -36,14 +36,33 @@ class Claim:
         return self if place == 0 else Claim(sha256(self.claim + place.to_bytes(4, "big")).digest(), self.fingerprint)
 
 
+class EventIdentity(Claim):
+    """What a CloudEvent claims: its source and id, whoever sends it, in whichever of its forms."""
+
+    __slots__ = ()
+
+    def require_same_body(self, claimed: Claimed) -> None:
+        """Raises: EventIdReused."""
+        if claimed.fingerprint != self.fingerprint:
+            raise EventIdReused("another event was recorded under this source and id")
+
+
+def identity_of(keyring: Keyring, source: str, event_id: str, content: bytes) -> EventIdentity:
+    """The identity of a CloudEvent; `content` is all that makes it the event it is, in one form."""
+    return EventIdentity(_digest_of("cloudevents/1.0", source, event_id), keyring.fingerprint(content))
+
+
+def _digest_of(*parts: str) -> bytes:
+    """Of the parts with their lengths, so that no other parts run together to the same bytes."""
+    return sha256(b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)).digest()
+
+
 def claim_of(keyring: Keyring, principal: str, method: str, path: str, key: str, body: bytes) -> Claim:
     """Raises: FieldInvalid for a key that is empty, too long or not printable ASCII."""
     if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
         message = f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} printable ASCII characters"
         raise FieldInvalid(message, [Fault("FIELD_INVALID", "/header/idempotency-key", message)])
-    parts = (principal, method, path, key)
-    claim = sha256(b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)).digest()
-    return Claim(claim, keyring.fingerprint(body))
+    return Claim(_digest_of(principal, method, path, key), keyring.fingerprint(body))
 
 
 def claimed_by(connection: psycopg.Connection, chain_id: UUID, claim: Claim | None) -> Claimed | None:

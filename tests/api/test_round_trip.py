@@ -9,7 +9,8 @@ import httpx2
 import pytest
 from in_process import DEAL, Api
 
-from api.models import DecisionAnswer, DecisionWhole, EventAnswer, OutcomeAnswer
+from api.event_models import EventAnswer
+from api.models import DecisionAnswer, DecisionWhole, OutcomeAnswer
 from precedent.clock import from_instant
 
 QUESTION = {"action": "approve_discount", "facts": DEAL}

@@ -16,7 +16,8 @@ from precedent.cli.loading.operation import OUTCOMES, Kind, Operation
 from precedent.cli.loading.spool import Spool
 from precedent.cli.loading.tally import Rejected, Tally
 from precedent.cli.loading.window import WINDOW_LIMIT, Rows, Window, batch_key, cut
-from precedent.client import AnswerUnreadable, Call, Client, InputNotAccepted, Patience, faults_of, refusal_of
+from precedent.client import AnswerUnreadable, Client, InputNotAccepted, Patience, faults_of, refusal_of
+from precedent.client_calls import Call
 
 OF_THE_LOAD = frozenset({401, 403, 404})
 
