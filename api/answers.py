@@ -13,6 +13,7 @@ from starlette.responses import Response
 from precedent.clock import instant_of, to_instant
 from precedent.decide import Decision
 from precedent.ledger.entry import Appended
+from precedent.people.answers import STATUS_OF
 from precedent.record import Recorded
 
 REPLAYED = {"Idempotent-Replayed": "true"}
@@ -132,6 +133,22 @@ def outcome_answer(recorded: Recorded, revision: int, chain: str) -> dict[str, A
         "recorded_at": to_instant(place.recorded_at_us),
         "correlation_id": core["correlation_id"],
         "imported": core["as_of"] is not None,
+        **receipt_of(place, chain),
+    }
+
+
+def review_answer(recorded: Recorded, chain: str) -> dict[str, Any]:
+    """A person's answer, as it was recorded."""
+    core, place = recorded.core, recorded.place
+    return {
+        "id": str(place.entry_id),
+        **{name: core[name] for name in ("decision_id", "node", "action", "kind", "answer")},
+        "status": STATUS_OF[core["answer"]],
+        "reviewer": core["principal"],
+        "reason": core["reason"],
+        "digest": core["digest"],
+        "recorded_at": to_instant(place.recorded_at_us),
+        "correlation_id": core["correlation_id"],
         **receipt_of(place, chain),
     }
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.models import Counterfactual, Hex, Level, Reason, Recommendation, Strict, Verdict
+from api.models import Counterfactual, Hex, Level, Reason, Recommendation, ReviewState, Strict, Verdict
 
 
 class Told(Strict):
@@ -70,7 +70,7 @@ class ExplanationAnswer(Strict):
     facts: list[Told]
     memory: list[Told]
     rules: list[ToldRule] = Field(description="in the order in which they stand; those after the deciding one were not asked")
-    review: dict[str, Any] | None
+    review: ReviewState | None
     outcome: ToldOutcome | None
     personal: dict[str, Any] | None = Field(description="null without the scope personal:read")
     ledger: ToldPlace

@@ -12,6 +12,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 Verdict = Literal["approve", "deny", "escalate"]
+ReviewKind = Literal["escalation", "reversible", "audit"]
+ReviewStatus = Literal["open", "approved", "denied", "reversed", "confirmed"]
+Spoken = Literal["approve", "deny", "reverse", "confirm"]
 Level = Annotated[int, Field(ge=0, le=3)]
 Hex = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -70,6 +73,26 @@ class Review(Strict):
     on_timeout: str | None
 
 
+class ReviewState(Strict):
+    """A review as it stands now. Of a reversible decision `due_at` is until when it can be reversed."""
+
+    kind: ReviewKind
+    status: ReviewStatus
+    to: str | None = Field(description="who was asked, or told")
+    raised_to: str | None
+    due_at: datetime | None
+    on_timeout: str | None
+    opened_at: datetime
+    reminded_at: datetime | None
+    raised_at: datetime | None
+    timed_out_at: datetime | None
+    closed_at: datetime | None
+    reviewer: str | None = Field(description="null while it is open, and where its deadline answered")
+    answer: Spoken | None
+    reason: str | None
+    answer_id: UUID | None = Field(description="of the entry that closed it")
+
+
 class Receipt(Strict):
     chain: str
     seq: int
@@ -104,6 +127,7 @@ class DecisionAnswer(Strict):
 
 
 class DecisionWhole(DecisionAnswer):
+    review: ReviewState | None  # type: ignore[assignment]  # as it stands now, of every kind
     inputs: dict[str, int | bool | str]
     entities: dict[str, str]
     subject_id: UUID | None

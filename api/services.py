@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -32,7 +33,9 @@ from precedent.ledger.store import Entries
 from precedent.ledger.subjects import Subjects
 from precedent.ledger.writer import Writer
 from precedent.memory.features import FeatureReader
+from precedent.people.deadlines import Deadlines
 from precedent.record import Recorder
+from precedent.review import Reviewer
 from precedent.settings import Settings
 
 log = structlog.get_logger("api")
@@ -60,6 +63,7 @@ class Services:
     proofs: Proofs
     decider: Decider
     recorder: Recorder
+    reviewer: Reviewer
     explainer: Explainer
     # Streams take turns: together they fill at most half of the append queue.
     stream_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAMS_AT_ONCE))
@@ -86,9 +90,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             subjects = Subjects(reads, keyring, chain_id, clock)
             entries = Entries(reads, chain_id)
             features = FeatureReader(reads, chain_id)
-            writer.start()
-            authority.start()
-            try:
+            async with _running(writer, authority, Deadlines(url, chain_id, clock)):
                 yield Services(
                     settings=settings,
                     url=url,
@@ -106,12 +108,30 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
                     decider=Decider(authority, subjects, features, entries, writer, clock),
                     explainer=Explainer(reads, entries, chain_id),
                     recorder=Recorder(authority, subjects, entries, writer, clock),
+                    reviewer=Reviewer(reads, entries, writer, clock, chain_id),
                 )
-            finally:
-                await authority.stop()
-                await writer.stop()
     finally:
         await reads.close()
+
+
+class Running(Protocol):
+    """What works beside the requests."""
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@asynccontextmanager
+async def _running(*parts: Running) -> AsyncIterator[None]:
+    """All of them, while the block runs; the last to be started is the first to end."""
+    for part in parts:
+        part.start()
+    try:
+        yield
+    finally:
+        for part in reversed(parts):
+            await part.stop()
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ PrecedentError
 ├── Forbidden                  known caller, missing right
 │   ├── TokenUnknown           no token, or one that is unknown, expired or revoked
 │   ├── ScopeMissing           the token lacks a scope or a node
-│   └── SamePerson             who proposed a change is not its second person
+│   └── SamePerson             who proposed a change, or asked for a decision, is not its second person
 ├── Conflict                   well-formed, but not now
 │   ├── IdempotencyKeyReused   the key was used for another body
 │   ├── EventIdReused          another event has the CloudEvent's source and id
@@ -23,6 +23,10 @@ PrecedentError
 │   ├── HeadMoved              decided under flags or policies that changed meanwhile, too often
 │   ├── RequestErased          what was recorded under this Idempotency-Key was erased
 │   ├── ErasureBarred          a legal hold or a rule of retention keeps the subject's data
+│   ├── DigestMismatch         the answer is bound to another decision than the one it names
+│   ├── NothingToReview        the decision asks nobody
+│   ├── ReviewClosed           it was answered, or its deadline denied it
+│   ├── ReviewOverdue          the time for this answer is over
 │   ├── NothingToRecover       the database continues all that was signed and anchored
 │   ├── JobRunning             the same partition is being computed
 │   ├── ExportRefused          the folder, the range or the ledger is not fit for an export
@@ -194,6 +198,22 @@ class RequestErased(Conflict):
 
 class ErasureBarred(Conflict):
     code = "ERASURE_BARRED"
+
+
+class DigestMismatch(Conflict):
+    code = "DIGEST_MISMATCH"
+
+
+class NothingToReview(Conflict):
+    code = "NOTHING_TO_REVIEW"
+
+
+class ReviewClosed(Conflict):
+    code = "REVIEW_CLOSED"
+
+
+class ReviewOverdue(Conflict):
+    code = "REVIEW_OVERDUE"
 
 
 class NothingToRecover(Conflict):

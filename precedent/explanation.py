@@ -6,7 +6,7 @@ Nothing personal can enter: the facts of an entry are those that rules may read,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,8 @@ from precedent.errors import DecisionNotFound, LedgerBroken
 from precedent.ledger.entry import Kind
 from precedent.ledger.projections import OUTCOME_COLUMNS, OUTCOMES
 from precedent.ledger.store import Entries, StoredEntry
-from precedent.people.store import REVIEW_OF
+from precedent.people.answers import Review, review_of
+from precedent.people.review_store import REVIEW_OF
 from precedent.policy import store
 from precedent.policy.compile import CompiledAction, CompiledPolicy, CompiledRule, compile_policy
 from precedent.policy.document import load_document
@@ -38,7 +39,7 @@ HEADLINES = {
     ("deny", True): "Denied",
     ("escalate", False): "A person decides",
 }
-REVIEW_COLUMNS = ("status", "to", "due_at", "on_timeout", "opened_at", "closed_at", "reviewer", "answer", "reason")
+ANSWERED = {"approve": "Approved by a person", "deny": "Denied by a person", "reverse": "Reversed by a person"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Explainer:
         policy = await self._policy(entry.core["derivation"])
         review = await self._reads.fetch_one(REVIEW_OF, (self._chain_id, decision_id))
         outcome = await self._reads.fetch_one(OUTCOMES, {"chain": self._chain_id, "decision": decision_id})
-        return explain_entry(entry, policy, review, outcome), entry
+        return explain_entry(entry, policy, review_of(review), outcome), entry
 
     async def _policy(self, derivation: Mapping[str, Any]) -> CompiledPolicy:
         ref = derivation["policy"]
@@ -139,9 +140,9 @@ def _compiled(ref: str, source: str, digest_hex: str) -> CompiledPolicy:
 
 
 def explain_entry(
-    entry: StoredEntry, policy: CompiledPolicy, review: tuple[Any, ...] | None = None, outcome: tuple[Any, ...] | None = None
+    entry: StoredEntry, policy: CompiledPolicy, review: Review | None = None, outcome: tuple[Any, ...] | None = None
 ) -> Explanation:
-    """The explanation of a decision's entry by the policy that decided it, with the rows of its review and current outcome."""
+    """The explanation of a decision's entry by the policy that decided it, with its review and the row of its current outcome."""
     core = entry.core
     result, derivation, call = core["result"], core["derivation"], core["call"]
     action = policy.actions[core["action"]]
@@ -150,7 +151,7 @@ def explain_entry(
         id=entry.place.entry_id,
         node=core["node"],
         action=core["action"],
-        headline=HEADLINES.get((result["verdict"], result["effective"]), result["verdict"]),
+        headline=_headline(result, review),
         verdict=result["verdict"],
         effective=result["effective"],
         requires_human=result["requires_human"],
@@ -174,11 +175,24 @@ def explain_entry(
         facts=tuple(_told(action, f"facts.{name}", facts[name]) for name in action.action.facts if name in facts),
         memory=tuple(_told(action, f"memory.{name}", value) for name, value in entry.memory["features"].items() if value is not None),
         rules=tuple(_rules(action, result, values)),
-        review=dict(zip(REVIEW_COLUMNS, map(_plain, review), strict=True)) if review else None,
+        review=told_review(review) if review else None,
         outcome=_outcome(action, outcome) if outcome else None,
         seq=entry.place.seq,
         hash=entry.place.leaf.hex(),
     )
+
+
+def told_review(review: Review) -> dict[str, Any]:
+    """A review as it stands now, with instants as everywhere; `to` is who was asked."""
+    told = {name: _plain(value) for name, value in asdict(review).items() if name not in {"decision_id", "node", "action", "answer_id"}}
+    answer_id = str(review.answer_id) if review.answer_id else None
+    return {"to": told.pop("assigned_to"), **told, "answer_id": answer_id}
+
+
+def _headline(result: Mapping[str, Any], review: Review | None) -> str:
+    if review is not None and review.closed_at is not None and review.answer in ANSWERED:
+        return ANSWERED[review.answer] if review.reviewer else "Denied: nobody answered in time"
+    return HEADLINES.get((result["verdict"], result["effective"]), str(result["verdict"]))
 
 
 def _values(entry: StoredEntry, action: CompiledAction) -> dict[str, Value]:

@@ -32,6 +32,7 @@ def fill_with_every_kind(url: str) -> None:
     decided = append_as(url, _full_decision())
     for draft in _others(decided.entry_id):
         append_as(url, draft)
+    sample.review_all(url)
     sample.append_all(url, [sample.event(900 + number) for number in range(TAIL)])
 
 
@@ -84,7 +85,7 @@ def _core_of(draft: Draft) -> dict[str, Any]:
 def _others(decision_id: uuid.UUID) -> list[Draft]:
     """One of each kind that the samples leave out."""
     said: dict[str, object] = {"principal": "test", "reason": "a reason", "listed": [1, 2, None, True], "decision_id": str(decision_id)}
-    kinds = (Kind.REVIEW, Kind.PROMOTION, Kind.ASSET, Kind.RECOVERY)
+    kinds = (Kind.PROMOTION, Kind.ASSET, Kind.RECOVERY)
     return [draft_entry(sample.CLOCK, kind, {Section.CORE: {"op": "sample", **said}, Section.FACTS: {"n": 1}}) for kind in kinds]
 
 

@@ -49,7 +49,17 @@ def personal_event(number: int = 0) -> Draft:
     return event(number, subject=subject, personal=sealed, entry_id=entry_id)
 
 
-def decision(number: int = 0, *, verdict: str = "approve", as_of: str | None = None, text: str = "", **options: Any) -> Draft:
+def decision(
+    number: int = 0,
+    *,
+    verdict: str = "approve",
+    as_of: str | None = None,
+    text: str = "",
+    said: dict[str, Any] | None = None,
+    policy_ref: str = POLICY,
+    **options: Any,
+) -> Draft:
+    """`said` goes over the result."""
     is_escalated = verdict == "escalate"
     result = {
         "verdict": verdict,
@@ -62,14 +72,16 @@ def decision(number: int = 0, *, verdict: str = "approve", as_of: str | None = N
         "within_seconds": 3600 if is_escalated else None,
         "on_timeout": "deny" if is_escalated else None,
         "notify": None if is_escalated else "sales",
-    }
+        "reversible_seconds": None,
+        "audit_ppm": 0,
+    } | (said or {})
     core = {
         "node": "finance",
         "action": "approve_discount",
         "subject_id": None,
         "entities": {"customer": f"c-{number}"},
         "result": result,
-        "derivation": {"policy": POLICY, "policy_digest": "ab" * 32, "variant": "A", "now": "2026-11-22T20:00:00.000000Z"},
+        "derivation": {"policy": policy_ref, "policy_digest": "ab" * 32, "variant": "A", "now": "2026-11-22T20:00:00.000000Z"},
         "call": {"correlation_id": f"cid-{number}", "principal": "test", "event_id": None, "as_of": as_of, "latency_us": 1234 + number},
     }
     sections: dict[Section, object] = {
@@ -78,6 +90,61 @@ def decision(number: int = 0, *, verdict: str = "approve", as_of: str | None = N
         Section.MEMORY: {"features": {"approvals_30d": number}},
     }
     return draft_entry(CLOCK, Kind.DECISION, sections, **options)
+
+
+def review_step(op: str, decided: Draft, kind: str, answer: str | None = None, now: str | None = None, **members: Any) -> Draft:
+    """One step of a review: an answer, a reminder, its raising, its deadline."""
+    core = {
+        "op": op,
+        "decision_id": str(decided.entry_id),
+        "node": "finance",
+        "action": "approve_discount",
+        "kind": kind,
+        "answer": answer,
+        "reason": "a reason",
+        "now": now or to_instant(CLOCK.now_us()),
+        "principal": "anna" if op == "answer" else "system",
+        "to": "deal-desk",
+        "correlation_id": "cid",
+    }
+    options = {name: members.pop(name) for name in ("claim", "fingerprint") if name in members}
+    return draft_entry(CLOCK, Kind.REVIEW, {Section.CORE: core | members}, **options)
+
+
+def escalation(number: int = 0, **said: Any) -> Draft:
+    return decision(number, verdict="escalate", said=said)
+
+
+def reversible(number: int = 0, seconds: int = 3600) -> Draft:
+    return decision(number, said={"reversible_seconds": seconds})
+
+
+def audited(number: int = 0) -> Draft:
+    """A decision that every draw picks."""
+    return decision(number, said={"level": 3, "audit_ppm": 1_000_000, "notify": None})
+
+
+def review_all(url: str) -> None:
+    """Reviews of each kind, in each state that one can have."""
+    approved, denied, reminded, raised, waiting = (escalation(n) for n in range(5))
+    silent = escalation(5, on_timeout="escalate", within_seconds=0)
+    late = escalation(6, within_seconds=0)
+    undone, doable, confirmed, undone_later, unseen = reversible(7), reversible(8), audited(9), audited(10), audited(11)
+    decided = [approved, denied, reminded, raised, waiting, silent, late, undone, doable, confirmed, undone_later, unseen]
+    append_all(url, decided)
+    for draft in (
+        review_step("answer", approved, "escalation", "approve"),
+        review_step("answer", denied, "escalation", "deny"),
+        review_step("remind", raised, "escalation"),
+        review_step("raise", raised, "escalation", to="cfo"),
+        review_step("remind", reminded, "escalation"),
+        review_step("time_out", silent, "escalation", "escalate"),
+        review_step("time_out", late, "escalation", "deny"),
+        review_step("answer", undone, "reversible", "reverse"),
+        review_step("answer", confirmed, "audit", "confirm"),
+        review_step("answer", undone_later, "audit", "reverse"),
+    ):
+        append_all(url, [draft])
 
 
 def outcome(

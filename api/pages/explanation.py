@@ -11,6 +11,7 @@ from precedent.explanation import Explanation, Told, ToldRule
 
 STATES = {"held": "holds", "not": "does not hold", "error": "could not be evaluated", "not_asked": "not asked"}
 KINDS = {"guard": "guard", "band": "band", "otherwise": "when nothing else decides"}
+REVIEW_TITLES = {"escalation": "Waiting for a person", "reversible": "A person can reverse it", "audit": "Drawn for an audit"}
 HASH_SHOWN = 16
 
 
@@ -75,13 +76,21 @@ def _recommendation(advice: Mapping[str, Any] | None) -> Html | None:
 def _review(review: Mapping[str, Any] | None) -> Html | None:
     if review is None:
         return None
+    is_open = review["closed_at"] is None
     pairs = [("state", review["status"]), ("asked", review["to"] or "–"), ("since", when(review["opened_at"]))]
-    if review["closed_at"] is None:
-        pairs += [("due", when(review["due_at"])), ("when nobody answers", review["on_timeout"] or "–")]
-    else:
-        pairs += [("answered", when(review["closed_at"])), ("by", review["reviewer"] or "–"), ("answer", review["answer"] or "–")]
+    pairs += [("raised to", f"{review['raised_to']}, {when(review['raised_at'])}")] if review["raised_at"] else []
+    if not is_open:
+        pairs += [
+            ("answered", when(review["closed_at"])),
+            ("by", review["reviewer"] or "its deadline"),
+            ("answer", review["answer"] or "–"),
+        ]
         pairs += [("reason", review["reason"])] if review["reason"] else []
-    title = "Waiting for a person" if review["closed_at"] is None else "The person's answer"
+    elif review["kind"] == "escalation":
+        pairs += [("due", when(review["due_at"])), ("when nobody answers", review["on_timeout"] or "–")]
+    elif review["kind"] == "reversible":
+        pairs += [("can be reversed until", when(review["due_at"]))]
+    title = REVIEW_TITLES[review["kind"]] if is_open else "The person's answer" if review["reviewer"] else "Nobody's answer"
     return _section(title, element("div", _pairs(pairs), class_="card"))
 
 

@@ -18,12 +18,15 @@ from api.services import Services, services_of
 from precedent.call import Call
 from precedent.decide import Question, replayed
 from precedent.errors import ScopeMissing
+from precedent.explanation import told_review
 from precedent.guard.access import Principal
 from precedent.ledger import store
 from precedent.ledger.canonical import parse_strict
 from precedent.ledger.keyring import unseal
 from precedent.ledger.projections import DECISION_COLUMNS, DECISIONS, as_row
 from precedent.ledger.store import StoredEntry
+from precedent.people.answers import review_of
+from precedent.people.review_store import REVIEW_OF
 
 router = APIRouter(tags=["Decisions"])
 hot_router = APIRouter(tags=["Decisions"], route_class=LeanRoute)
@@ -87,6 +90,8 @@ async def get_decision(request: Request, decision_id: str) -> Response:
     entry = await services.recorder.find_decision(parse_uuid(decision_id, "/decision_id"))
     principal.require("read", entry.core["node"])
     whole = decision_whole(replayed(entry), services.settings.chain)
+    review = review_of(await services.reads.fetch_one(REVIEW_OF, (services.chain_id, entry.place.entry_id)))
+    whole["review"] = told_review(review) if review else None
     whole["personal"] = await personal_facts(services, entry) if "personal:read" in principal.scopes else None
     return json_response(whole)
 

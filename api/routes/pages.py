@@ -19,6 +19,7 @@ async def index(request: Request) -> HTMLResponse:
     """Where everything is."""
     settings = services_of(request).settings
     rows = [
+        ("/reviews", "What waits for people (with a token that may review)"),
         ("/docs", "The API, route by route"),
         ("/ready", "Whether decisions can be made"),
         ("/metrics", "Measurements (from this machine, or with a token)"),

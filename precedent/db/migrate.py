@@ -22,6 +22,7 @@ REPEATABLE = (
     ("precedent.ledger", "append.sql"),
     ("precedent.ledger", "integrate.sql"),
     ("precedent.ledger", "project.sql"),
+    ("precedent.ledger", "project_reviews.sql"),
     ("precedent.ledger", "erase.sql"),
     ("precedent.db", "rights.sql"),
 )

@@ -194,6 +194,27 @@ begin
         end loop;
     end if;
 
+    -- 5c. A review takes each step once: whoever comes after it, or second in this batch, looks again. A key that was claimed, or
+    --     that the first in this batch claims, is left to the next step, which hands out the first answer.
+    if p_kinds @> array[3::smallint] then
+        for v_row in
+            select s.o
+            from (
+                select k.o, k.claim, first_value(k.o) over w as first_o, first_value(k.claim) over w as first_claim,
+                       first_value(k.core) over w as first_core
+                from unnest(p_kinds, v_cores, p_claims) with ordinality k (kind, core, claim, o)
+                where k.kind = 3 and statuses[k.o] is null
+                  and not exists (select 1 from precedent.idempotency i where i.chain_id = p_chain and i.claim = k.claim offset 0)
+                window w as (partition by k.core ->> 'decision_id' order by k.o)
+            ) s
+            where (s.o <> s.first_o and (s.claim is null or s.claim is distinct from s.first_claim))
+               or not exists (select 1 from precedent.reviews r where r.chain_id = p_chain
+                              and r.decision_id = (s.first_core ->> 'decision_id')::uuid and precedent.review_takes(r, s.first_core) offset 0)
+        loop
+            statuses[v_row.o] := 'review_moved';
+        end loop;
+    end if;
+
     -- 6. Idempotency: the first to claim a key writes; all others, of this batch too, are handed the first answer's entry.
     if exists (select 1 from unnest(p_claims) c where c is not null) then
         insert into precedent.idempotency (chain_id, claim, fingerprint, entry_id, recorded_at)

@@ -25,8 +25,8 @@ ENVELOPE_BYTES = 114
 NO_PREVIOUS = bytes(32)
 SALT_BYTES = 32
 
-# How often that is done again which came back `Stale` or `SubjectMoved`. Flags and policies change by a person's hand: who loses
-# this race so often has met something else.
+# How often that is done again which came back `Stale`, `SubjectMoved` or `ReviewMoved`. Flags and policies change by a person's hand:
+# who loses this race so often has met something else.
 MAX_TRIES = 8
 
 
@@ -205,4 +205,9 @@ class SubjectMoved:
     """Another process was first to name this subject. Nothing was written: seal again under its key."""
 
 
-Answer: TypeAlias = Appended | Claimed | Stale | SubjectMoved
+@dataclass(frozen=True, slots=True)
+class ReviewMoved:
+    """The review has no such step before it any more. Nothing was written: look at it again."""
+
+
+Answer: TypeAlias = Appended | Claimed | Stale | SubjectMoved | ReviewMoved

@@ -5,6 +5,7 @@
 drop function if exists precedent.open_review(uuid, timestamptz, uuid, jsonb);
 drop function if exists precedent.enqueue(uuid, timestamptz, uuid, jsonb);
 drop function if exists precedent.project(uuid, bigint[], bigint[], bytea[], bytea[], uuid[], smallint[], bytea[], bytea[], bytea[], boolean);
+drop function if exists precedent.review_row(uuid, timestamptz, uuid, jsonb);
 
 create or replace function precedent.event_row(
     p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb, f jsonb
@@ -14,7 +15,7 @@ select p_chain, p_id, p_seq, c ->> 'type', coalesce((c ->> 'ts')::timestamptz, (
        (c ->> 'subject_id')::uuid, c ->> 'principal', c ->> 'as_of' is not null, (f ->> 'payload_text')::jsonb
 $$;
 
--- human_approver is null: a review's own entry will set it.
+-- human_approver is null: the entry of a review that approves sets it.
 create or replace function precedent.decision_row(
     p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, p_prev bytea, p_leaf bytea, c jsonb, f jsonb, m jsonb
 ) returns setof precedent.decisions language sql stable rows 1 as $$
@@ -145,17 +146,6 @@ from (values ('review.opened', c -> 'result' ->> 'review_to', (c -> 'result' -> 
 where x.is_wanted and c -> 'call' ->> 'as_of' is null
 $$;
 
--- Imported decisions are history: nobody is asked to review them.
-create or replace function precedent.review_row(
-    p_chain uuid, p_at timestamptz, p_id uuid, c jsonb
-) returns setof precedent.reviews language sql stable rows 1 as $$
-select p_chain, p_id, c ->> 'node', c ->> 'action', 'open', r ->> 'review_to',
-       p_at + (r ->> 'within_seconds')::bigint * interval '1 second', r ->> 'on_timeout', p_at,
-       null::timestamptz, null::text, null::text, null::text
-from (select c -> 'result' as r) x
-where (r -> 'requires_human')::boolean and c -> 'call' ->> 'as_of' is null
-$$;
-
 create or replace function precedent.erasure_row(
     p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb
 ) returns setof precedent.erasures language sql stable rows 1 as $$
@@ -229,7 +219,7 @@ begin
             cross join lateral precedent.decision_row(p_chain, m.seq, m.at, m.id, m.prev, m.leaf, m.core, m.facts, m.memory) r
         ), asked as (
             insert into precedent.reviews
-            select r.* from made m cross join lateral precedent.review_row(p_chain, m.at, m.id, m.core) r
+            select r.* from made m cross join lateral precedent.review_row(p_chain, m.at, m.id, m.leaf, m.core) r
         )
         insert into precedent.outbox (chain_id, entry_id, topic, payload, created_at, next_attempt_at)
         select p_chain, m.id, s.topic,
@@ -238,13 +228,15 @@ begin
         where p_live
         order by m.seq;
     end if;
-    if p_kinds && array[4, 5, 6, 8, 9]::smallint[] then
+    if p_kinds && array[3, 4, 5, 6, 8, 9]::smallint[] then
         for v_row in
             select b.seq, ledger.instant(b.at) as at, b.id, b.kind, b.core, b.facts
             from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores, p_facts) b (seq, at, id, kind, core, facts)
-            where b.kind in (4, 5, 6, 8, 9) and b.at is not null order by b.seq
+            where b.kind in (3, 4, 5, 6, 8, 9) and b.at is not null order by b.seq
         loop
             case v_row.kind
+            when 3 then
+                perform precedent.project_review(p_chain, v_row.at, v_row.id, v_row.core, p_live);
             when 4 then
                 perform precedent.project_outcome(p_chain, v_row.seq, v_row.at, v_row.id, v_row.core, v_row.facts);
             when 5 then

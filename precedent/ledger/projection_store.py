@@ -30,13 +30,44 @@ offset 0
 _IN_SEGMENT = "e.seq between %(first)s and %(last)s and get_byte(e.envelope, 1) = {kind}"
 
 EVENTS = "select r.* from j cross join lateral precedent.event_row(%(chain)s, j.seq, j.at, j.id, j.core, j.facts) r"
+# Who approved is said by the review, whose row is held to its own entries.
 DECISIONS = """
-select r.* from j cross join lateral
-    precedent.decision_row(%(chain)s, j.seq, j.at, j.id, j.prev, j.leaf, j.core, j.facts, j.memory) r
+select x.* from j
+cross join lateral precedent.decision_row(%(chain)s, j.seq, j.at, j.id, j.prev, j.leaf, j.core, j.facts, j.memory) r
+left join precedent.reviews v on v.chain_id = %(chain)s and v.decision_id = j.id and v.status = 'approved'
+cross join lateral jsonb_populate_record(r, case when v.reviewer is null then '{}' else
+                                            jsonb_build_object('human_approver', v.reviewer) end) x
 """
-REVIEWS = "select r.* from j cross join lateral precedent.review_row(%(chain)s, j.at, j.id, j.core) r"
-# A cheap look at the bytes before anything is parsed: in canonical JSON the key stands in this one way.
-_MAY_OPEN_REVIEW = """ and position('"requires_human":true'::bytea in s.stored[1]) > 0"""
+# What the decision says of its review, and what the steps after it do.
+_OPENING = "chain_id, decision_id, node, action, assigned_to, due_at, on_timeout, opened_at, kind"
+_STATE = "chain_id, decision_id, status, closed_at, reviewer, answer, reason, reminded_at, raised_at, raised_to, timed_out_at, answer_id"
+REVIEWS = f"select {_OPENING} from j cross join lateral precedent.review_row(%(chain)s, j.at, j.id, j.leaf, j.core) r"
+# A cheap look at the bytes before anything is parsed: in canonical JSON the keys stand in this one way, and no text can hold them.
+_MAY_OPEN_REVIEW = """ and (position('"requires_human":true'::bytea in s.stored[1]) > 0
+    or position('"reversible_seconds":null'::bytea in s.stored[1]) = 0 or position('"audit_ppm":0,'::bytea in s.stored[1]) = 0)"""
+
+_STEPPED = f"""(select {_STATE} from precedent.reviews where chain_id = %(chain)s and (
+    status <> 'open'
+    or num_nonnulls(closed_at, reviewer, answer, reason, reminded_at, raised_at, raised_to, timed_out_at, answer_id) > 0))"""
+# A row that took a step for which there is no entry is compared with an open one.
+STEPS = f"""
+select %(chain)s::uuid as chain_id, decision_id, coalesce(x.status, 'open') as status, x.at as closed_at, x.reviewer, x.answer, x.reason,
+       s.reminded_at, s.raised_at, s.raised_to, s.timed_out_at, x.id as answer_id
+from (
+    select (core ->> 'decision_id')::uuid as decision_id, min(at) filter (where core ->> 'op' = 'remind') as reminded_at,
+           min(at) filter (where core ->> 'op' = 'raise') as raised_at,
+           (array_agg(core ->> 'to' order by seq) filter (where core ->> 'op' = 'raise'))[1] as raised_to,
+           min(at) filter (where core ->> 'op' = 'time_out') as timed_out_at
+    from j group by 1
+) s
+full join {_STEPPED} f using (decision_id)
+left join (
+    select distinct on (1) (core ->> 'decision_id')::uuid as decision_id, id, at, precedent.review_status(core) as status,
+           core ->> 'answer' as answer, core ->> 'reason' as reason,
+           case when core ->> 'op' = 'answer' then core ->> 'principal' end as reviewer
+    from j where precedent.review_status(core) is not null order by 1, seq
+) x using (decision_id)
+"""
 
 OUTCOMES = """
 select r.* from (select *, (row_number() over (partition by core ->> 'decision_id' order by seq))::integer as revision from j) j
@@ -125,28 +156,40 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A table, its key beside the chain, and the query of its rows over the parsed entries `j` that are chosen by `which`."""
+    """A table, its key beside the chain, and the query of its rows over the parsed entries `j` that are chosen by `which`.
+
+    `found` is what of the table is compared with them, where that is not all of it.
+    """
 
     table: str
     key: tuple[str, ...]
     rows: str
     which: str
+    found: str = ""
 
 
-def _per_entry(table: str, key: str, rows: str, kind: Kind, more: str = "") -> Projection:
-    return Projection(table, (key,), rows, _IN_SEGMENT.format(kind=int(kind)) + more)
+def _per_entry(table: str, key: str, rows: str, kind: Kind, more: str = "", found: str = "") -> Projection:
+    return Projection(table, (key,), rows, _IN_SEGMENT.format(kind=int(kind)) + more, found)
 
 
 PER_ENTRY = (
     _per_entry("events", "id", EVENTS, Kind.EVENT),
     _per_entry("decisions", "id", DECISIONS, Kind.DECISION),
-    _per_entry("reviews", "decision_id", REVIEWS, Kind.DECISION, _MAY_OPEN_REVIEW),
+    _per_entry(
+        "reviews",
+        "decision_id",
+        REVIEWS,
+        Kind.DECISION,
+        _MAY_OPEN_REVIEW,
+        f"(select {_OPENING} from precedent.reviews where chain_id = %(chain)s)",
+    ),
 )
 
 # These entries are few, and the scan of the entries has told where they stand: no second pass over all entries.
 _CONTROL = "(e.seq = any (%(control)s::bigint[]) or e.seq > %(head)s) and get_byte(e.envelope, 1) in ({kinds})"
 _OUTCOME = "get_byte(e.envelope, 1) = 4"
 OVER_ALL = (
+    Projection("reviews", ("decision_id",), STEPS, _CONTROL.format(kinds=3), _STEPPED),
     Projection("outcomes", ("id",), OUTCOMES, _OUTCOME),
     Projection("policy_variants_stats", ("experiment", "variant"), STATISTICS, _OUTCOME),
     Projection("policy_versions", ("name", "version"), POLICIES, _CONTROL.format(kinds=5)),
@@ -160,7 +203,7 @@ OVER_ALL = (
     Projection("key_epochs", ("epoch",), KEY_EPOCHS, _CONTROL.format(kinds=9)),
 )
 
-TABLES = tuple(projection.table for projection in (*PER_ENTRY, *OVER_ALL))
+TABLES = tuple(dict.fromkeys(projection.table for projection in (*PER_ENTRY, *OVER_ALL)))
 _WITH_SEQ = frozenset({"outcomes", "policy_versions", "policy_proposals"})
 
 _COMPARE = """
@@ -187,8 +230,10 @@ where f.chain_id = %(chain)s and not exists (
     select 1 from ledger.entry e join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
     where e.chain_id = f.chain_id and e.entry_id = f.decision_id
       and (e.seq = any (%(damaged)s::bigint[])
-           or (get_byte(e.envelope, 1) = 2 and position('"requires_human":true'::bytea in s.stored[1]) > 0
-               and convert_from(s.stored[1], 'UTF8')::jsonb -> 'call' ->> 'as_of' is null)))
+           or (get_byte(e.envelope, 1) = 2 and exists (
+               select 1 from precedent.review_row(
+                   e.chain_id, ledger.instant(ledger.u64_at(e.envelope, 26)), e.entry_id, e.leaf,
+                   convert_from(s.stored[1], 'UTF8')::jsonb)))))
 limit 100
 """
 
@@ -205,7 +250,9 @@ def compare_segment(
 ) -> list[Difference]:
     """Rows that the entries `first` … `last` should have in a projection and that are wrong or missing there."""
     parameters = {"chain": chain_id, "first": first, "last": last, "damaged": list(damaged)}
-    return _differences(connection, projection.table, _compare(projection, "left", f"precedent.{projection.table}"), parameters)
+    return _differences(
+        connection, projection.table, _compare(projection, "left", projection.found or f"precedent.{projection.table}"), parameters
+    )
 
 
 def find_extra(
@@ -226,7 +273,7 @@ def compare_all(
     connection: psycopg.Connection, projection: Projection, chain_id: UUID, head: int, control: Sequence[int], damaged: Sequence[int]
 ) -> list[Difference]:
     """Rows of a whole projection that are wrong, missing or extra."""
-    found = f"(select * from precedent.{projection.table} where chain_id = %(chain)s)"
+    found = projection.found or f"(select * from precedent.{projection.table} where chain_id = %(chain)s)"
     parameters = {"chain": chain_id, "head": head, "control": list(control), "damaged": list(damaged)}
     return _differences(connection, projection.table, _compare(projection, "full", found), parameters)
 

@@ -18,7 +18,7 @@ import structlog
 
 from precedent.db.engine import API, Deadline, with_options
 from precedent.errors import DatabaseUnavailable, LedgerBroken, QueueFull
-from precedent.ledger.entry import Answer, Appended, Claimed, Draft, Section, Stale, SubjectMoved
+from precedent.ledger.entry import Answer, Appended, Claimed, Draft, ReviewMoved, Section, Stale, SubjectMoved
 
 MAX_BATCH_ENTRIES = 256
 MAX_BATCH_BYTES = 1024 * 1024
@@ -91,6 +91,8 @@ def _answer(status: str | None, entry_id: UUID, seq: int, envelope: bytes, leaf:
             return Stale()
         case "subject_moved":
             return SubjectMoved()
+        case "review_moved":
+            return ReviewMoved()
     raise LedgerBroken(f"the append said {status} of an entry")
 
 

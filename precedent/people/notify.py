@@ -27,6 +27,10 @@ ERROR_LIMIT_CHARACTERS = 500
 
 TEXTS = {
     "review.opened": "{to}: {node}/{action} needs an answer. Decision {decision_id} waits for a person.",
+    "review.reminder": "{to}: {node}/{action} still needs an answer. Decision {decision_id} waits for a person.",
+    "review.raised": "{to}: {node}/{action} is not answered, and its time is nearly over. Decision {decision_id} waits for a person.",
+    "review.timed_out": "{to}: {node}/{action} was not answered in time. Decision {decision_id} is held to what its policy says.",
+    "review.answered": "{to}: {node}/{action} was answered. Decision {decision_id} tells how.",
     "decision.notify": "{to}: {node}/{action} was decided and took effect. Decision {decision_id} can be looked at.",
 }
 NOBODY = "whoever is on duty"

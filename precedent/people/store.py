@@ -1,31 +1,14 @@
-"""SQL of the review queue and of the outbox. The entry's append writes the rows; here they are read, and messages settled."""
+"""SQL of the outbox. The append writes its rows; here they are read, and messages settled."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import class_row
-
-Row: TypeAlias = tuple[Any, ...]
-
-# What has no deadline comes last. Decision ids sort by creation, so that they break ties by age.
-REVIEWS = """
-select decision_id, node, action, status, assigned_to, due_at, on_timeout, opened_at, closed_at, reviewer, answer, reason
-from precedent.reviews
-where chain_id = %(chain_id)s and status = %(status)s and (%(nodes)s::text[] is null or node = any(%(nodes)s))
-  and (coalesce(due_at, 'infinity'), decision_id) > (%(after_due)s::timestamptz, %(after_id)s::uuid)
-order by coalesce(due_at, 'infinity'), decision_id
-limit %(limit)s
-"""
-
-REVIEW_OF = """
-select status, assigned_to, due_at, on_timeout, opened_at, closed_at, reviewer, answer, reason
-from precedent.reviews where chain_id = %s and decision_id = %s
-"""
 
 # The claim books the next attempt before this one is made: no transaction stays open while another company's server answers,
 # and if we crash before it is settled, the message is simply due again.

@@ -17,9 +17,13 @@ DEAL: dict[str, Any] = {"deal_value": 12000, "base_margin_pct": 0.31, "requested
 
 
 class TravellingClock(SystemClock):
-    """The system's clock, some seconds ahead."""
+    """The system's clock, some seconds ahead: `ahead_seconds` by what a cache measures, `later_seconds` by the calendar."""
 
     ahead_seconds = 0.0
+    later_seconds = 0.0
+
+    def now_us(self) -> int:
+        return super().now_us() + int(self.later_seconds * 1e6)
 
     def monotonic_ns(self) -> int:
         return super().monotonic_ns() + int(self.ahead_seconds * 1e9)

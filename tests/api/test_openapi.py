@@ -47,6 +47,7 @@ OPERATIONS: list[tuple[str, str, object]] = [
     ("post", "/outcomes", {"outcomes": [{"decision_id": "7", "metrics": WON}]}),
     ("get", "/outcomes/{decision_id}", None),
     ("get", "/reviews", None),
+    ("post", "/decisions/{decision_id}/review", {"answer": "deny", "reason": "r", "digest": "00"}),
     ("get", "/policies", None),
     ("get", "/policies/{ref}", None),
     ("post", "/policies/validate", {}),

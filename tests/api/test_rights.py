@@ -26,6 +26,7 @@ ROUTES: list[tuple[str, str, object, str]] = [
     ("POST", "/outcomes", {"outcomes": [{"decision_id": str(uuid4()), "metrics": {}}]}, "outcomes:write"),
     ("GET", f"/outcomes/{uuid4()}", None, "read"),
     ("GET", "/reviews", None, "reviews:write"),
+    ("POST", f"/decisions/{uuid4()}/review", {"answer": "approve", "reason": "r", "digest": "00"}, "reviews:write"),
     ("GET", "/policies", None, "read"),
     ("GET", "/policies/finance-constitution", None, "read"),
     ("POST", "/policies/validate", {}, "policies:write"),
@@ -75,7 +76,7 @@ def template_of(path: str) -> str:
     """The path as the application names it."""
     parts = path.strip("/").split("/")
     match parts:
-        case ["decisions", _, ("proof" | "explanation") as what]:
+        case ["decisions", _, ("proof" | "explanation" | "review") as what]:
             return f"/decisions/{{decision_id}}/{what}"
         case ["ledger", "tile", *_]:
             return "/ledger/tile/{tile}"

@@ -4,6 +4,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +15,8 @@ from sample_entries import append_all, decision
 from precedent.db.engine import API, connect
 from precedent.errors import FieldInvalid
 from precedent.ledger.store import chain_id_of
-from precedent.people import store
-from precedent.people.reviews import ReviewPage, page_of, queue_parameters
+from precedent.people.review_store import QUEUE
+from precedent.people.reviews import Filters, ReviewPage, is_drawn, page_of, queue_parameters
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -38,20 +39,26 @@ def listed(
     limit: int = 50,
     after: str | None = None,
     nodes: tuple[str, ...] = ("*",),
+    kind: str | None = None,
+    now: datetime = NOON,
 ) -> ReviewPage:
-    return page_of(connection.execute(store.REVIEWS, queue_parameters(chain_id, nodes, status, limit, after)).fetchall(), limit)
+    now_us = int(now.timestamp() * 1_000_000)
+    parameters = queue_parameters(chain_id, Filters(nodes, status, kind), now_us, limit, after)
+    return page_of(connection.execute(QUEUE.encode(), parameters).fetchall(), now_us, limit)
 
 
-def plant(database_url: str, chain_id: UUID, due_hours: list[int | None], status: str = "open") -> list[UUID]:
+def plant(
+    database_url: str, chain_id: UUID, due_hours: list[int | None], status: str = "open", kind: str = "escalation", first: int = 1
+) -> list[UUID]:
     """Rows with deadlines so many hours after noon; ids in the order given."""
-    ids = [uuid.UUID(int=place + 1) for place in range(len(due_hours))]
+    ids = [uuid.UUID(int=place + first) for place in range(len(due_hours))]
     with psycopg.connect(database_url) as owner:
         for decision_id, hours in zip(ids, due_hours, strict=True):
             due_at = None if hours is None else NOON + timedelta(hours=hours)
             owner.execute(
-                "insert into precedent.reviews (chain_id, decision_id, node, action, status, due_at, opened_at)"
-                " values (%s, %s, 'finance', 'approve_discount', %s, %s, %s)",
-                (chain_id, decision_id, status, due_at, NOON),
+                "insert into precedent.reviews (chain_id, decision_id, node, action, status, due_at, opened_at, kind)"
+                " values (%s, %s, 'finance', 'approve_discount', %s, %s, %s, %s)",
+                (chain_id, decision_id, status, due_at, NOON, kind),
             )
     return ids
 
@@ -64,10 +71,16 @@ def test_an_escalated_decision_stands_in_the_queue(database_url: str, connection
     escalated, approved = decision(1, verdict="escalate"), decision(2)
     append_all(database_url, [escalated, approved])
     [review] = listed(connection, chain_id).reviews
-    assert review.decision_id == escalated.entry_id
-    assert (review.node, review.action, review.status, review.assigned_to) == ("finance", "approve_discount", "open", "deal-desk")
-    assert review.due_at == review.opened_at + timedelta(hours=1)
-    assert review.reviewer is None
+    assert review["decision_id"] == escalated.entry_id
+    named = {name: review[name] for name in ("kind", "node", "action", "status", "assigned_to", "reviewer")}
+    assert named == {
+        "kind": "escalation", "node": "finance", "action": "approve_discount",
+        "status": "open", "assigned_to": "deal-desk", "reviewer": None,
+    }  # fmt: skip
+    assert review["due_at"] == review["opened_at"] + timedelta(hours=1)
+    with psycopg.connect(database_url) as owner:
+        (leaf,) = owner.execute("select encode(leaf, 'hex') from ledger.entry where entry_id = %s", (escalated.entry_id,)).fetchone() or ()
+    assert (review["digest"], review["verdict"], review["asked_by"]) == (leaf, "escalate", "test")
 
 
 def test_what_is_due_first_comes_first_and_what_has_no_deadline_last(
@@ -75,7 +88,7 @@ def test_what_is_due_first_comes_first_and_what_has_no_deadline_last(
 ) -> None:
     ids = plant(database_url, chain_id, [5, None, 1, 1, -3])
     page = listed(connection, chain_id)
-    assert [review.decision_id for review in page.reviews] == [ids[4], ids[2], ids[3], ids[0], ids[1]]
+    assert [review["decision_id"] for review in page.reviews] == [ids[4], ids[2], ids[3], ids[0], ids[1]]
     assert page.next is None
 
 
@@ -106,6 +119,45 @@ def test_only_the_nodes_asked_for_are_listed(database_url: str, connection: psyc
         assert len(listed(connection, chain_id, nodes=nodes).reviews) == count
 
 
+def test_what_can_be_reversed_no_more_is_not_open_and_hides_nothing_behind_it(
+    database_url: str, connection: psycopg.Connection[Any], chain_id: UUID
+) -> None:
+    lapsed, living = (
+        plant(database_url, chain_id, [-2, 0], kind="reversible"),
+        plant(database_url, chain_id, [3, 1], "open", "reversible", 11),
+    )
+    escalated, audited = plant(database_url, chain_id, [2], first=21), plant(database_url, chain_id, [None], "open", "audit", 31)
+    wanted = [living[1], *escalated, living[0], *audited]
+    assert [review["decision_id"] for review in listed(connection, chain_id).reviews] == wanted
+    first = listed(connection, chain_id, limit=1)
+    assert [review["decision_id"] for review in listed(connection, chain_id, after=first.next).reviews] == wanted[1:]
+    assert [review["decision_id"] for review in listed(connection, chain_id, kind="reversible").reviews] == living[::-1]
+    before = [review["decision_id"] for review in listed(connection, chain_id, now=NOON - timedelta(hours=1)).reviews]
+    assert before == [lapsed[1], *wanted], "an hour earlier one more could be reversed"
+
+
+def test_overdue_is_an_escalation_whose_time_is_over(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
+    late, _ = plant(database_url, chain_id, [-1, 1])
+    plant(database_url, chain_id, [-1], "open", "reversible", 11)
+    [review] = listed(connection, chain_id, "overdue").reviews
+    assert (review["decision_id"], review["is_overdue"]) == (late, True)
+    assert [review["is_overdue"] for review in listed(connection, chain_id).reviews] == [True, False]
+
+
+@pytest.mark.parametrize("audit_ppm", [0, 1, 100_000, 500_000, 1_000_000])
+def test_the_draw_is_the_same_in_python_and_in_the_database(database_url: str, audit_ppm: int) -> None:
+    leaves = [sha256(bytes([number])).digest() for number in range(256)]
+    with psycopg.connect(database_url) as owner:
+        rows = owner.execute("select precedent.audit_draw(leaf) < %s from unnest(%s::bytea[]) leaf", (audit_ppm, leaves)).fetchall()
+    assert [row[0] for row in rows] == [is_drawn(leaf, audit_ppm) for leaf in leaves]
+
+
+def test_the_draw_picks_the_share_that_the_policy_asks_for() -> None:
+    """10,000 draws at 10 %: the count is binomial, with a deviation of 30; six of them are missed once in 500 million."""
+    picked = sum(is_drawn(sha256(number.to_bytes(4, "big")).digest(), 100_000) for number in range(10_000))
+    assert abs(picked - 1000) < 180
+
+
 def test_another_chains_queue_is_not_seen(database_url: str, connection: psycopg.Connection[Any], chain_id: UUID) -> None:
     plant(database_url, uuid.uuid4(), [1])
     assert listed(connection, chain_id).reviews == ()
@@ -130,5 +182,5 @@ def test_another_chains_queue_is_not_seen(database_url: str, connection: psycopg
 )
 def test_a_bad_question_is_refused_with_its_place(status: str, limit: int, after: str | None, pointer: str) -> None:
     with pytest.raises(FieldInvalid) as caught:
-        queue_parameters(uuid.uuid4(), ["*"], status, limit, after)
+        queue_parameters(uuid.uuid4(), Filters(["*"], status), 0, limit, after)
     assert [fault.pointer for fault in caught.value.faults] == [pointer]
