@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.context import Context
+from api.lean import LeanRoutes
 from api.metrics import Measurements
 from api.openapi import describe
 from api.pipeline import Pipeline
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     for router in reversed(ROUTERS):
         # As they are: `include_router` wraps each in another layer of matching, for prefixes and dependencies that none has.
         app.router.routes[:0] = router.routes
+    app.add_middleware(LeanRoutes, routes=app.router.routes)
     app.add_middleware(Context, measurements=app.state.measurements)
     for kind in (PrecedentError, Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer_problem)

@@ -1,25 +1,37 @@
-"""Routes of the hot way: documented like any other, served without the framework's own reading of parameters and bodies."""
+"""Routes of the hot way: documented like any other, served without the framework's own way to an endpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Iterable
 
 from fastapi.routing import APIRoute
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class LeanRoute(APIRoute):
-    """For an endpoint that takes the request and its path parameters as text, and returns a `Response`.
+    """For an endpoint that takes the request and its path parameters as text, and returns a `Response`."""
 
-    The framework's handler solves dependencies and validates parameters that such an endpoint hasn't got: 45 µs a request.
+
+class LeanRoutes:
+    """Inside `Context`, which answers what these raise: a request for a lean route goes straight to its endpoint.
+
+    The framework's way there solves dependencies and validates parameters that such an endpoint hasn't got, under three layers that
+    catch exceptions: a quarter of what a decision costs this process.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+        self._app = app
+        self._routes = [route for route in routes if isinstance(route, LeanRoute)]
 
-        async def handle(request: Request) -> Response:
-            return await endpoint(request, **request.path_params)
-
-        return handle
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for route in self._routes:
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found, route=route)
+                    response = await route.endpoint(Request(scope, receive, send), **found["path_params"])
+                    await response(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
