@@ -25,13 +25,15 @@ from tests.bench.appends import AppendRow, measure_appends
 from tests.bench.clients import client_name
 from tests.bench.endpoint import EndpointRow, measure_endpoints
 from tests.bench.exports import measure_export
+from tests.bench.growth import Sizes, measure_growth
 from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.paced import measure_paced
 from tests.bench.policies import decision_us, load_ms
 from tests.bench.replay import Replayed, replay_rate
-from tests.bench.report import Findings, render
+from tests.bench.report import Findings, Part, render
 from tests.bench.singles import Verified, evaluation_us, import_rate, verify_rate
 from tests.bench.stack import fresh_database, running_api, running_noop
+from tests.bench.steady import measure_steady
 from tests.bench.tree import measure_tree
 
 
@@ -47,6 +49,7 @@ class Plan:
     tree_entries: int
     tree_tries: int
     export_entries: int
+    is_long: bool = False
 
     def __str__(self) -> str:
         rounds = "one round" if self.rounds == 1 else f"{self.rounds} rounds"
@@ -81,9 +84,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round, under a minute; printed only")
     parser.add_argument("--output", type=Path, help="where to write (default: docs/benchmarks.md, nothing when --quick)")
     parser.add_argument("--held", type=float, metavar="SECONDS", help="how long a snapshot is held open while decisions are appended")
+    parser.add_argument("--long", action="store_true", help="two million decisions in one API besides, some ten minutes")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
-    plan = replace(plan, held_seconds=arguments.held or plan.held_seconds)
+    plan = replace(plan, held_seconds=arguments.held or plan.held_seconds, is_long=arguments.long)
     output = arguments.output or (None if arguments.quick else root / "docs" / "benchmarks.md")
     # Ended from outside, it still ends what it started.
     for ending in (signal.SIGINT, signal.SIGTERM):
@@ -116,12 +120,16 @@ def measure(home: Path, plan: Plan) -> Findings:
     try:
         tell("database")
         machine = describe_machine(server.url, home, load_average, client_name())
-        endpoints, api_start_mb, api_mb, replayed, import_per_second = _measure_api(home, server, plan, tell)
+        endpoints, api_start_mb, api_mb, replayed, import_per_second, steady = _measure_api(home, server, plan, tell)
         appends, verified = _measure_ledger(server, plan, tell)
         tell(f"a snapshot held open for {plan.held_seconds:g} s")
         paced = measure_paced(
             fresh_database(server, "paced_bench"), psutil.Process(server.identity.pid), plan.held_seconds, plan.append_seconds
         )
+        grown = []
+        if plan.is_long:
+            with running_api(home, fresh_database(server, "growth_bench")) as api:
+                grown = [measure_growth(api, psutil.Process(server.identity.pid), Sizes(), plan.endpoint_seconds, tell)]
         tell("tree")
         tree = measure_tree(fresh_database(server, "tree_bench"), plan.tree_entries, plan.tree_tries, plan.tree_tries)
         tell("export")
@@ -147,14 +155,14 @@ def measure(home: Path, plan: Plan) -> Findings:
         analysed_seconds,
         replayed,
         tree,
-        [paced],
+        [steady, paced, *grown],
     )
 
 
 def _measure_api(
     home: Path, server: EmbeddedPostgres, plan: Plan, tell: Callable[[str], None]
-) -> tuple[list[EndpointRow], float, float, Replayed, float | None]:
-    """The endpoints, the API's memory in MB before and after them, a replay of what it decided, and the import into the same API."""
+) -> tuple[list[EndpointRow], float, float, Replayed, float | None, Part]:
+    """The endpoints, the API's memory in MB before and after them, a replay of what it decided, the import, and steady use of it."""
     postgres = psutil.Process(server.identity.pid)
     with running_api(home, fresh_database(server, "api")) as api, running_noop(home) as noop:
         start_mb = _resident_mb(api.served.process)
@@ -163,7 +171,9 @@ def _measure_api(
         tell("replay")
         replayed = replay_rate(api.database_url)
         tell("import")
-        return endpoints, start_mb, loaded_mb, replayed, import_rate(api, plan.import_cases)
+        import_per_second = import_rate(api, plan.import_cases)
+        tell("steady use")
+        return endpoints, start_mb, loaded_mb, replayed, import_per_second, measure_steady(api, plan.rounds, plan.endpoint_seconds)
 
 
 def _measure_ledger(server: EmbeddedPostgres, plan: Plan, tell: Callable[[str], None]) -> tuple[list[AppendRow], Verified]:

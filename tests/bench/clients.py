@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from time import perf_counter
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 MAX_REQUESTS = 1_000_000
 GRACE_SECONDS = 15.0
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+# Where a request's own key comes.
+KEY, PLACE = "Idempotency-Key", "@key@"
 _DONE = """
 done = function(summary, latency, requests)
   local e = summary.errors
@@ -35,11 +38,15 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked: the bodies go round, one a request. All header names and values are ours, without control characters."""
+    """What is asked: the bodies go round, one a request. All header names and values are ours, without control characters.
+
+    With `has_keys` each request has an Idempotency-Key that no other had.
+    """
 
     url: str
     headers: Mapping[str, str]
     bodies: Sequence[bytes]
+    has_keys: bool = False
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).hostname not in LOOPBACK:
@@ -92,19 +99,25 @@ def run_wrk(program: str, target: Target, connections: int, seconds: int) -> Fig
 
 def _script(target: Target) -> str:
     """JSON strings of ASCII are Lua strings too, but for \\u and \\/, which are not in what we send."""
-    headers = "".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in target.headers.items())
+    named = {**target.headers, **({KEY: PLACE} if target.has_keys else {})}
+    headers = "".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in named.items())
     bodies = ", ".join(json.dumps(body.decode("ascii")) for body in target.bodies)
     return f"""
 wrk.method = "POST"
 {headers}
 local bodies = {{{bodies}}}
-local requests, turn = {{}}, 0
+local requests, turn, sent, run = {{}}, 0, 0, "{os.urandom(8).hex()}"
 init = function(args)
-  for place, body in ipairs(bodies) do requests[place] = wrk.format(nil, nil, nil, body) end
+  for place, body in ipairs(bodies) do
+    local text = wrk.format(nil, nil, nil, body)
+    local from, to = string.find(text, "{PLACE}", 1, true)
+    requests[place] = from and {{string.sub(text, 1, from - 1), string.sub(text, to + 1)}} or {{text}}
+  end
 end
 request = function()
-  turn = turn % #requests + 1
-  return requests[turn]
+  turn, sent = turn % #requests + 1, sent + 1
+  local one = requests[turn]
+  return one[2] and (one[1] .. run .. sent .. one[2]) or one[1]
 end
 {_DONE}"""
 
@@ -115,7 +128,7 @@ async def run_own(target: Target, connections: int, seconds: float, max_requests
     Raises: LoadFailed.
     """
     parts = urlsplit(target.url)
-    requests = [_request(target, f"{parts.hostname}:{parts.port}", parts.path or "/", body) for body in target.bodies]
+    requests = _requests(target)
     took_seconds: list[float] = []
     sent = 0
     began = perf_counter()
@@ -125,7 +138,7 @@ async def run_own(target: Target, connections: int, seconds: float, max_requests
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         try:
             while sent < max_requests and perf_counter() - began < seconds:
-                request = requests[sent % len(requests)]
+                request = requests(sent)
                 sent += 1
                 asked = perf_counter()
                 writer.write(request)
@@ -145,13 +158,55 @@ async def run_own(target: Target, connections: int, seconds: float, max_requests
     return Figures(len(took_seconds), elapsed, *(percentile(took_seconds, share) * 1000 for share in (0.50, 0.95, 0.99)))
 
 
+async def run_at_pace(target: Target, per_second: int, seconds: float) -> Figures:
+    """Each request due at its own moment, whatever became of those before it, and timed from then on: waiting counts.
+
+    Raises: LoadFailed.
+    """
+    parts, requests = urlsplit(target.url), _requests(target)
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    count = int(per_second * seconds)
+    began = perf_counter()
+
+    async def ask(number: int) -> float:
+        reader, writer = idle.pop() if idle else await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(requests(number))
+        await _read_answer(reader)
+        idle.append((reader, writer))
+        return perf_counter() - began - number / per_second
+
+    try:
+        async with asyncio.timeout(seconds + GRACE_SECONDS):
+            asked = []
+            for number in range(count):
+                await asyncio.sleep(max(0.0, began + number / per_second - perf_counter()))
+                asked.append(asyncio.create_task(ask(number)))
+            took_seconds = sorted(await asyncio.gather(*asked))
+    except (OSError, EOFError, TimeoutError) as error:
+        raise LoadFailed(f"couldn't load {target.url}: {error!r}") from error
+    finally:
+        for _, writer in idle:
+            writer.close()
+    elapsed = perf_counter() - began
+    return Figures(count, elapsed, *(percentile(took_seconds, share) * 1000 for share in (0.50, 0.95, 0.99)))
+
+
 def percentile(ordered: Sequence[float], share: float) -> float:
     """The least value that `share` of all values do not exceed (nearest rank); NaN of nothing."""
     return ordered[max(ceil(share * len(ordered)) - 1, 0)] if ordered else float("nan")
 
 
+def _requests(target: Target) -> Callable[[int], bytes]:
+    """The bytes of the request with some number."""
+    parts, run = urlsplit(target.url), os.urandom(8).hex()
+    made = [_request(target, f"{parts.hostname}:{parts.port}", parts.path or "/", body) for body in target.bodies]
+    if not target.has_keys:
+        return lambda number: made[number % len(made)]
+    return lambda number: made[number % len(made)].replace(PLACE.encode(), f"{run}{number}".encode(), 1)
+
+
 def _request(target: Target, host: str, path: str, body: bytes) -> bytes:
-    headers = {"Host": host, **target.headers, "Content-Length": str(len(body))}
+    headers = {"Host": host, **target.headers, **({KEY: PLACE} if target.has_keys else {}), "Content-Length": str(len(body))}
     head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return head.encode("ascii") + b"\r\n" + body
 

@@ -6,7 +6,7 @@ import json
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import psutil
@@ -20,7 +20,7 @@ CONNECTIONS = (1, 16, 64)
 CUSTOMERS = 50
 FACTS = {"deal_value": 12000, "base_margin_pct": 0.31, "requested_discount_pct": 0.08, "customer_tier": "A"}
 PATH = "/decisions/finance"
-NOOP, PLAIN, WITH_CUSTOMER = "no-op", "decision", "decision with a customer"
+NOOP, PLAIN, WITH_CUSTOMER, WITH_KEY = "no-op", "decision", "decision with a customer", "decision with a customer and a key"
 
 # What dbt would have made of a month, in its columns and with its index; a real run sees a day only after that day.
 _FEATURES = """
@@ -80,14 +80,21 @@ def measure_endpoints(
 
 
 def _targets(api: Api, noop: Served) -> dict[str, tuple[Target, psutil.Process]]:
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api.token}"}
-    plain = [_body()]
-    named = [_body(customer_id=f"customer-{number:03d}") for number in range(CUSTOMERS)]
+    with_key = named_target(api)
+    plain = replace(with_key, bodies=[_body()], has_keys=False)
     return {
-        NOOP: (Target(noop.url + PATH, headers, plain), noop.process),
-        PLAIN: (Target(api.served.url + PATH, headers, plain), api.served.process),
-        WITH_CUSTOMER: (Target(api.served.url + PATH, headers, named), api.served.process),
+        NOOP: (replace(plain, url=noop.url + PATH), noop.process),
+        PLAIN: (plain, api.served.process),
+        WITH_CUSTOMER: (replace(with_key, has_keys=False), api.served.process),
+        WITH_KEY: (with_key, api.served.process),
     }
+
+
+def named_target(api: Api) -> Target:
+    """Decisions about customers, whose features are looked up, each under an Idempotency-Key of its own."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api.token}"}
+    bodies = [_body(customer_id=f"customer-{number:03d}") for number in range(CUSTOMERS)]
+    return Target(api.served.url + PATH, headers, bodies, has_keys=True)
 
 
 def _body(**more: str) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.bench.analysis import RULES
 from tests.bench.appends import ROW_LOCK, AppendRow
-from tests.bench.endpoint import NOOP, PLAIN, EndpointRow
+from tests.bench.endpoint import NOOP, PLAIN, WITH_KEY, EndpointRow
 from tests.bench.exports import ExportFigures
 from tests.bench.records import DECISIONS, EVENTS
 from tests.bench.replay import Replayed
@@ -21,7 +21,8 @@ BUSY = (
 NOTES = """\
 - *Endpoint*: `POST /decisions/finance`, 8 % off at 31 % margin, each answer a durable decision of its own; PostgreSQL is the embedded \
 one with its durable settings. The no-op takes and gives the same models in the same uvicorn and records nothing. With a customer: \
-50 of them in turn, whose personal facts are encrypted and whose features are looked up. CPU is by request, of the API's process and \
+50 of them in turn, whose personal facts are encrypted and whose features are looked up; with a key: each request has an Idempotency-Key \
+of its own. CPU is by request, of the API's process and \
 of all of PostgreSQL's; the client takes its share of the same cores.
 - *Appends*: the Writer with 256 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and gets \
 its projection. The row lock keeps one row a record and counts in its best number of connections. Both start from bytes that are made; \
@@ -99,8 +100,10 @@ class Findings:
 def goals_of(findings: Findings) -> list[Goal]:
     """The numbers to reach, beside what was found; the ledger's appends in their better number of processes."""
     decision = {row.connections: row for row in findings.endpoints if row.endpoint == PLAIN}
+    with_key = {row.connections: row for row in findings.endpoints if row.endpoint == WITH_KEY}
     goals = [
         Goal("decision endpoint of the no-op, 64 connections", decision[64].of_noop, 0.45),
+        Goal("the same with customer, features and key", with_key[64].of_noop, 0.45),
         Goal("decision endpoint, p50 at one connection", decision[1].p50_ms, 3, " ms", at_least=False),
     ]
     for kind in (DECISIONS, EVENTS):

@@ -68,6 +68,15 @@ def running_api(home: Path, database_url: str) -> Iterator[Api]:
 
 
 @contextmanager
+def another_process(api: Api) -> Iterator[Served]:
+    """One more process of the same API: the same database, chain and keys."""
+    port = free_port()
+    environment = clean_environment(api.home) | {"PRECEDENT_DATABASE_URL": api.database_url, "PRECEDENT_API_PORT": str(port)}
+    with _serving("api", port, environment, api.home, "second.log") as served:
+        yield served
+
+
+@contextmanager
 def running_noop(home: Path) -> Iterator[Served]:
     port = free_port()
     with _serving("tests.bench.noop", port, clean_environment(home) | {"PRECEDENT_API_PORT": str(port)}, home) as served:
@@ -75,8 +84,8 @@ def running_noop(home: Path) -> Iterator[Served]:
 
 
 @contextmanager
-def _serving(module: str, port: int, environment: dict[str, str], home: Path) -> Iterator[Served]:
-    log = home / f"{module}.log"
+def _serving(module: str, port: int, environment: dict[str, str], home: Path, log_name: str = "") -> Iterator[Served]:
+    log = home / (log_name or f"{module}.log")
     with log.open("wb") as output:
         child = spawn([sys.executable, "-m", module], environment=environment, folder=home, output=output)
     try:

@@ -7,10 +7,11 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from tests.bench.clients import Figures, LoadFailed, Target, percentile, run_own, run_wrk
+from tests.bench.clients import Figures, LoadFailed, Target, percentile, run_at_pace, run_own, run_wrk
 
 BODIES = [b'{"n": 0}', b'{"n": 1}', b'{"n": 2}', b'{"n": 3}']
 DELAY_SECONDS = 0.02
@@ -24,6 +25,7 @@ class CountingServer:
         self.delay_seconds = 0.0
         self.bodies: Counter[bytes] = Counter()
         self.tokens: set[str] = set()
+        self.keys: Counter[str] = Counter()
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -64,6 +66,7 @@ class CountingServer:
                 await asyncio.sleep(self.delay_seconds)
                 self.bodies[body] += 1
                 self.tokens.add(headers["authorization"])
+                self.keys.update([headers["idempotency-key"]] if "idempotency-key" in headers else [])
                 writer.write(f"HTTP/1.1 {self.status}\r\ncontent-length: 2\r\n\r\nok".encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -124,6 +127,25 @@ def test_wrk_counts_the_same_and_sees_the_same_delay(server: CountingServer, wrk
     assert server.tokens == {"Bearer a-token"}
     assert DELAY_SECONDS * 1000 <= figures.p50_ms <= figures.p95_ms <= figures.p99_ms
     assert figures.per_second <= 4 / DELAY_SECONDS
+
+
+def test_each_request_has_a_key_of_its_own_where_it_has_one(server: CountingServer, wrk: str) -> None:
+    own(server, connections=4, seconds=30, max_requests=40)
+    assert not server.keys
+    target = replace(target_of(server), has_keys=True)
+    asyncio.run(run_own(target, 4, 30, 40))
+    run_wrk(wrk, target, connections=4, seconds=1)
+    assert server.keys.total() == server.bodies.total() - 40 == len(server.keys)
+    assert set(server.bodies) == set(BODIES)
+
+
+def test_a_pace_is_kept_whatever_an_answer_takes(server: CountingServer) -> None:
+    server.delay_seconds = DELAY_SECONDS
+    figures = asyncio.run(run_at_pace(target_of(server), 500, 0.2))
+    assert figures.requests == server.bodies.total() == 100
+    # A hundred answers one after the other would take two seconds.
+    assert DELAY_SECONDS * 1000 <= figures.p50_ms <= figures.p99_ms
+    assert figures.seconds >= 0.198 + DELAY_SECONDS
 
 
 @pytest.mark.parametrize("status", ["503 Service Unavailable", "401 Unauthorized"])

@@ -1,0 +1,67 @@
+"""The decision endpoint as it is used: at a steady pace with keys, in batches, and by two processes on one chain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from statistics import median
+
+from precedent.ledger.verify import verify_database
+from tests.bench.clients import Target, run_at_pace, run_load
+from tests.bench.endpoint import FACTS, PATH, named_target
+from tests.bench.report import Goal, Part
+from tests.bench.stack import Api, another_process
+
+PER_SECOND = 500
+BATCH = 1_000
+CONNECTIONS = 64
+NOTE = (
+    f"*Steady*: {PER_SECOND} decisions a second, each with a customer and a key of its own, due at its own moment and timed from then to "
+    f"its last byte; batches of {BATCH:,} without customers over two connections; two processes share {CONNECTIONS} connections, beside "
+    "one that has them all, in turn, and the chain is verified afterwards."
+)
+
+
+def measure_steady(api: Api, rounds: int, seconds: int) -> Part:
+    """With features planted: `endpoint.measure_endpoints` comes first.
+
+    Raises: LoadFailed; AssertionError where the chain does not verify.
+    """
+    target = named_target(api)
+    paced = asyncio.run(run_at_pace(target, PER_SECOND, float(seconds)))
+    batched = BATCH * run_load(batches(api), 2, seconds).per_second
+    ratio = _two_beside_one(api, target, rounds, seconds)
+    report = verify_database(api.database_url)
+    assert report.is_intact, str(report)
+    return Part(
+        goals=(
+            Goal(f"decisions at {PER_SECOND} a second, p50", paced.p50_ms, 5, " ms", at_least=False),
+            Goal(f"decisions at {PER_SECOND} a second, p99", paced.p99_ms, 25, " ms", at_least=False),
+            Goal("decisions by batches", batched, 6_000, "/s"),
+            Goal("two processes on one chain, of one", ratio, 1),
+        ),
+        rows=(["the chain of all these decisions", f"{report.size:,} entries, intact"],),
+        note=NOTE,
+    )
+
+
+def batches(api: Api) -> Target:
+    """Whole batches of one question that is approved."""
+    questions = [{"action": "approve_discount", "facts": FACTS}] * BATCH
+    plain = named_target(api)
+    return replace(plain, url=f"{api.served.url}{PATH}/batch", bodies=[json.dumps({"decisions": questions}).encode()], has_keys=False)
+
+
+def _two_beside_one(api: Api, target: Target, rounds: int, seconds: int) -> float:
+    """The median of each round's own ratio."""
+    ratios = []
+    with another_process(api) as other, ThreadPoolExecutor(2) as pool:
+        second = replace(target, url=other.url + PATH)
+        run_load(second, 16, 1)
+        for _ in range(rounds):
+            alone = run_load(target, CONNECTIONS, seconds).per_second
+            halves = pool.map(lambda one: run_load(one, CONNECTIONS // 2, seconds).per_second, (target, second))
+            ratios.append(sum(halves) / alone)
+    return median(ratios)
