@@ -40,8 +40,8 @@ RELATIONS: dict[str, Rights] = {
     "ledger.entry": _read_by("api pipeline eraser analyst"),
     "ledger.section": _read_by("api pipeline eraser"),
     "ledger.subject_key": _read_by("api eraser"),
-    "ledger.tile": _read_by("api eraser"),
-    "ledger.checkpoint": _read_by("api eraser"),
+    "ledger.tile": _read_by("api pipeline eraser"),
+    "ledger.checkpoint": _read_by("api pipeline eraser"),
     "ledger.writer_kind": _read_by("api eraser"),
     "precedent.ledger_heads": _read_by("api pipeline eraser analyst"),
     "precedent.events": _read_by(_DERIVED),
@@ -75,6 +75,12 @@ RELATIONS |= {
 RELATIONS["precedent.embedding_models"] = Rights(
     _roles(_DERIVED), {PIPELINE: frozenset({"status", "served_from"})}, insert=_roles("pipeline")
 )
+
+RELATIONS |= {
+    "precedent.asset_statements": _read_by(_DERIVED),
+    "precedent.asset_leaves": Rights(_roles("api pipeline"), insert=_roles("pipeline")),
+    "precedent.asset_partitions": Rights(_roles("api pipeline"), {PIPELINE: frozenset({"due_since"})}, insert=_roles("pipeline")),
+}
 
 # Functions by name; whatever is called by one that runs as the owner needs no line.
 FUNCTIONS: dict[str, frozenset[str]] = {

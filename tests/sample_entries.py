@@ -220,6 +220,15 @@ def govern(url: str) -> None:
     append_all(url, [held, bar("hold", node="support"), bar("hold", subject_id=str(subject_of(url, 1)))])
     append_all(url, [bar("lift", hold_id=str(held.entry_id)), bar("retain", node="hr", action="*", days=30)])
     append_all(url, [bar("retain", node="hr", action="*", days=90), rotation("epoch-2026-11"), rotation("epoch-2026-11", "epoch-2026-10")])
+    stated = materialised()
+    append_all(url, [stated, materialised(supersedes=str(stated.entry_id))])
+
+
+def materialised(*, supersedes: str | None = None) -> Draft:
+    """What a run says of a day's rows."""
+    said: dict[str, object] = {"op": "materialise", "asset": "decision_daily", "partition": "2026-03-01", "digest": "00" * 32, "rows": 1}
+    core = said | {"ledger": {"size": 1, "root": "11" * 32}, "supersedes": supersedes}
+    return draft_entry(CLOCK, Kind.ASSET, {Section.CORE: core})
 
 
 def append_all(url: str, drafts: list[Draft]) -> list[Appended]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),
     "backfill": ("precedent.cli.backfill", "have the pipeline compute a range of days"),
     "embed": ("precedent.cli.embed", "place decided cases for the search for precedents"),
+    "lineage": ("precedent.cli.lineage", "the way back from what was derived to the entries it was made from"),
     "variants": ("precedent.cli.variants", "how each live variant does"),
     "outbox": ("precedent.cli.outbox", "messages that decisions left for people"),
 }

@@ -110,9 +110,14 @@ grant update (status, served_from) on precedent.embedding_models to precedent_pi
 grant select on precedent.embedding_models, precedent.knowledge_snapshots, precedent.decision_embeddings_384,
     precedent.decision_embeddings_1536, precedent.snapshot_embeddings_384, precedent.snapshot_embeddings_1536 to precedent_analyst;
 
+-- Lineage: the root of the prefix that a run reads, what its rows were stated to be, and what it has still to state.
+grant select on ledger.tile, ledger.checkpoint, precedent.asset_statements to precedent_pipeline;
+grant select, insert on precedent.asset_leaves, precedent.asset_partitions to precedent_pipeline;
+grant update (due_since) on precedent.asset_partitions to precedent_pipeline;
+
 grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.events, precedent.decisions, precedent.outcomes, precedent.reviews,
-    precedent.policy_versions, precedent.policy_proposals, precedent.change_control, precedent.node_flags, precedent.policy_variants_stats
-    to precedent_analyst;
+    precedent.policy_versions, precedent.policy_proposals, precedent.change_control, precedent.node_flags, precedent.policy_variants_stats,
+    precedent.asset_statements to precedent_analyst;
 
 grant select on all tables in schema ledger to precedent_eraser;
 grant select on precedent.subjects, precedent.ledger_heads, precedent.erasures, precedent.legal_holds, precedent.retention_rules to precedent_eraser;

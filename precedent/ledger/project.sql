@@ -192,6 +192,15 @@ on conflict (chain_id, epoch) do update
 set opened_seq = coalesce(k.opened_seq, excluded.opened_seq), destroyed_seq = coalesce(k.destroyed_seq, excluded.destroyed_seq)
 $$;
 
+-- Entries of kind asset that state the rows of a partition; others say other things of what is derived.
+create or replace function precedent.asset_row(
+    p_chain uuid, p_seq bigint, p_at timestamptz, p_id uuid, c jsonb
+) returns setof precedent.asset_statements language sql stable rows 1 as $$
+select p_chain, p_id, p_seq, c ->> 'asset', c ->> 'partition', c ->> 'digest', (c -> 'rows')::bigint, (c -> 'ledger' -> 'size')::bigint,
+       (c ->> 'supersedes')::uuid, c, p_at
+where c ->> 'op' = 'materialise'
+$$;
+
 -- Entries in order of seq, arrays of one length; without a time in `p_ats` an entry is not projected. `p_live` is false in a rebuild, which must not send anything again.
 create or replace function precedent.project(
     p_chain uuid, p_seqs bigint[], p_ats bigint[], p_prevs bytea[], p_leaves bytea[], p_ids uuid[], p_kinds smallint[],
@@ -227,6 +236,12 @@ begin
         from made m cross join lateral precedent.messages_of(m.core) s
         where p_live
         order by m.seq;
+    end if;
+    if p_kinds @> array[10::smallint] then
+        insert into precedent.asset_statements
+        select r.* from unnest(p_seqs, p_ats, p_ids, p_kinds, p_cores) b (seq, at, id, kind, core)
+        cross join lateral precedent.asset_row(p_chain, b.seq, ledger.instant(b.at), b.id, b.core) r
+        where b.kind = 10 and b.at is not null;
     end if;
     if p_kinds && array[3, 4, 5, 6, 8, 9]::smallint[] then
         for v_row in

@@ -134,6 +134,7 @@ select distinct on (core ->> 'node', core ->> 'action') %(chain)s::uuid as chain
 from j
 order by core ->> 'node', core ->> 'action', seq desc
 """
+STATEMENTS = "select r.* from j cross join lateral precedent.asset_row(%(chain)s, j.seq, j.at, j.id, j.core) r"
 EPOCH = "select %(chain)s::uuid as chain_id, max(seq) + 1 as epoch from j having max(seq) is not null"
 
 
@@ -201,10 +202,11 @@ OVER_ALL = (
     Projection("legal_holds", ("id",), HOLDS, _CONTROL.format(kinds=8)),
     Projection("retention_rules", ("node", "action"), RETENTION, _CONTROL.format(kinds=8)),
     Projection("key_epochs", ("epoch",), KEY_EPOCHS, _CONTROL.format(kinds=9)),
+    Projection("asset_statements", ("id",), STATEMENTS, _CONTROL.format(kinds=10)),
 )
 
 TABLES = tuple(dict.fromkeys(projection.table for projection in (*PER_ENTRY, *OVER_ALL)))
-_WITH_SEQ = frozenset({"outcomes", "policy_versions", "policy_proposals"})
+_WITH_SEQ = frozenset({"outcomes", "policy_versions", "policy_proposals", "asset_statements"})
 
 _COMPARE = """
 with j as materialized ({parsed}), expected as ({rows})

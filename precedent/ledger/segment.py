@@ -20,7 +20,7 @@ from precedent.ledger.report import Finding, Tally, Verdict
 from precedent.ledger.rows import Before, EntryRow, Sections, SectionsRow, witness_of
 
 # What is projected as a state over all entries, and rare.
-CONTROL_KINDS = frozenset({Kind.REVIEW, Kind.POLICY, Kind.FLAG, Kind.ERASURE, Kind.KEY})
+CONTROL_KINDS = frozenset({Kind.REVIEW, Kind.POLICY, Kind.FLAG, Kind.ERASURE, Kind.KEY, Kind.ASSET})
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 

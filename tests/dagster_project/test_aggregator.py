@@ -12,6 +12,8 @@ from sample_entries import append_all, decision, event, outcome
 
 from dagster_project.defs.ledger.store import read_heads
 from precedent.clock import to_instant
+from precedent.ledger.merkle import CompactRange
+from precedent.lineage.trace import trace
 
 FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAYS = 10
@@ -48,6 +50,28 @@ def materializations(result: dg.ExecuteInProcessResult, name: str) -> list[dg.As
     return [found for found in result.asset_materializations_for_node("dbt_models") if found.asset_key == dg.AssetKey(name)]
 
 
+def root_of(url: str, size: int) -> str:
+    """The tree over the first entries, leaf by leaf."""
+    with psycopg.connect(url) as connection:
+        leaves = [leaf for (leaf,) in connection.execute("select leaf from ledger.entry where seq < %s order by seq", (size,))]
+    whole = CompactRange()
+    for leaf in leaves:
+        whole.append(leaf)
+    return whole.root().hex()
+
+
+def entries_of(url: str, asset: str) -> list[tuple[Any, ...]]:
+    """(seq, partition, digest, root) of what is stated of an asset, as the entries themselves say."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            """
+            select e.seq, convert_from(s.stored[1], 'UTF8')::jsonb as core
+            from ledger.entry e join ledger.section s using (chain_id, seq) where get_byte(e.envelope, 1) = 10 order by e.seq
+            """
+        ).fetchall()
+    return [(seq, core["partition"], core["digest"], core["ledger"]["root"]) for seq, core in rows if core["asset"] == asset]
+
+
 def customers_rows(url: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
         return connection.execute(
@@ -56,6 +80,7 @@ def customers_rows(url: str) -> list[tuple[Any, ...]]:
 
 
 def test_one_day_is_computed_checked_and_stated(definitions: dg.Definitions, instance: dg.DagsterInstance, ledger: str) -> None:
+    (head,) = read_heads(ledger)
     result = run(definitions, instance, key_of(4), key_of(4))
     assert result.success
     rows = customers_rows(ledger)
@@ -63,11 +88,14 @@ def test_one_day_is_computed_checked_and_stated(definitions: dg.Definitions, ins
     assert rows[0][1]["win_rate_90d"] == 10_000
 
     (stated,) = materializations(result, "entity_features")
-    (head,) = read_heads(ledger)
     assert head.size == 3 * DAYS
     assert stated.partition == key_of(4)
     assert stated.metadata["ledger_size/main"].value == head.size
     assert stated.metadata["ledger_leaf/main"].value == head.leaf_hex
+    assert stated.metadata["ledger_root/main"].value == root_of(ledger, head.size)
+    assert entries_of(ledger, "entity_features") == [
+        (stated.metadata["entry"].value, key_of(4), stated.metadata["digest"].value, stated.metadata["ledger_root/main"].value)
+    ]
     assert stated.metadata["rows_written"].value == 2, "one customer, one node"
 
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
@@ -85,6 +113,35 @@ def test_a_range_is_one_run_with_a_materialisation_a_day(definitions: dg.Definit
     assert len(materializations(result, "stg_precedent__decisions")) == 1
     observed = {found.event_specific_data.asset_observation.asset_key.to_user_string() for found in observations(result)}
     assert observed == {"events", "decisions", "outcomes"}
+
+
+def test_each_day_is_stated_once_and_leads_back_to_its_decisions(ledger: str) -> None:
+    stated = entries_of(ledger, "entity_features")
+    assert sorted(partition for _, partition, _, _ in stated) == [key_of(day) for day in range(DAYS)], "day 4 was the same again"
+    told = trace(ledger, "main", "entity_features", (FIRST + timedelta(days=4)).date(), "customer")
+    assert told.findings == ()
+    assert [one.stated.asset for one in told.inputs] == ["int_entities_daily_activity"]
+    counts = {one.name: (one.value, one.counted, len(one.decision_ids)) for one in told.features}
+    assert counts["customer.discounts_30d"] == (5, 5, 5)
+    assert counts["customer.win_rate_90d"] == (10_000, 10_000, 2)
+    assert [one.seq for one in told.sources if one.kind == "decision"] == [1, 4, 7, 10, 13]
+    daily = trace(ledger, "main", "decision_daily", (FIRST + timedelta(days=4)).date())
+    assert (daily.findings, [(one.kind, one.seq) for one in daily.sources]) == ((), [("decision", 13), ("outcome", 14)])
+
+
+def test_a_tampered_feature_is_named_and_counted_again(ledger: str) -> None:
+    day = (FIRST + timedelta(days=4)).date()
+    with psycopg.connect(ledger) as connection:
+        statement = "update analytics.entity_features set features = jsonb_set(features, '{discounts_30d}', '0') where as_of_date = %s"
+        connection.execute(statement + " and entity_type = 'customer'", (day,))
+        (customer,) = connection.execute("select entity_id from analytics.entity_features where entity_type = 'customer'").fetchone() or (
+            "",
+        )
+    told = trace(ledger, "main", "entity_features", day, f"customer/{customer}")
+    assert told.findings == (
+        f"entity_features of {day}: the row customer/{customer} is not as stated",
+        f"customer/{customer}: customer.discounts_30d is 0, but the ledger's decisions come to 5",
+    )
 
 
 def observations(result: dg.ExecuteInProcessResult) -> list[Any]:

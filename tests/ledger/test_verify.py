@@ -160,9 +160,9 @@ def test_a_rebuild_leaves_every_projection_as_it_was_and_sends_nothing_again(dat
     run(database_url, ruin + "update precedent.policy_variants_stats set alpha = 99; update precedent.node_flags set enabled = not enabled")
     monkeypatch.setattr("precedent.ledger.rebuild.RANGE_ENTRIES", 5)
     heard: list[tuple[int, int]] = []
-    assert rebuild_projections(database_url, on_progress=lambda done, size: heard.append((done, size))) == 51
+    assert rebuild_projections(database_url, on_progress=lambda done, size: heard.append((done, size))) == 53
     assert contents(database_url) == before
-    assert heard[-1] == (51, 51)
+    assert heard[-1] == (53, 53)
     report = verify_database(database_url, processes=1)
     assert (report.is_intact, report.counts["erased"]) == (True, 1), str(report)
 

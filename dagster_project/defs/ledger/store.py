@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import psycopg
 
 from precedent.db.engine import PIPELINE, connect
 from precedent.errors import JobRunning
+from precedent.lineage.state import read_prefix
 
 HEADS = "select chain_id, chain, size, coalesce(encode(leaf, 'hex'), '') from precedent.ledger_heads order by chain"
 
@@ -21,12 +22,16 @@ LOCK_TIMEOUT_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far one chain had come: entries 0 to size - 1, the last of which has this leaf (empty where there is none)."""
+    """How far one chain had come: entries 0 to size - 1, the last of which has this leaf (empty where there is none).
+
+    `root` is that of the tree over them, which a run states; whoever only watches the heads has none.
+    """
 
     chain_id: UUID
     chain: str
     size: int
     leaf_hex: str
+    root: bytes = b""
 
 
 def read_heads(url: str) -> list[Head]:
@@ -45,7 +50,8 @@ def ledger_cut(url: str) -> Iterator[list[Head]]:
     The lock makes cuts grow: tables that have absorbed a later one cannot be taken back to an earlier. It is the session's, so
     a crash releases it, and outside a transaction, so that a long run keeps no snapshot open.
 
-    Raises: JobRunning when another run holds it for longer than LOCK_TIMEOUT_SECONDS; DatabaseUnavailable.
+    Raises: JobRunning when another run holds it for longer than LOCK_TIMEOUT_SECONDS; LedgerBroken where a chain's tree
+    contradicts its entries; DatabaseUnavailable.
     """
     with connect(url, PIPELINE, autocommit=True) as connection:
         connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
@@ -53,7 +59,7 @@ def ledger_cut(url: str) -> Iterator[list[Head]]:
             connection.execute("select pg_advisory_lock(%s)", (PIPELINE_LOCK,))
         except psycopg.errors.LockNotAvailable as error:
             raise JobRunning(f"couldn't begin: another run has been deriving for {LOCK_TIMEOUT_SECONDS} s") from error
-        yield _heads(connection)
+        yield [replace(head, root=read_prefix(connection, head.chain_id, head.size).root) for head in _heads(connection)]
 
 
 def _heads(connection: psycopg.Connection) -> list[Head]:

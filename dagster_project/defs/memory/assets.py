@@ -3,24 +3,30 @@
 No `from __future__ import annotations` here: Dagster reads the annotation of `context` as an object.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from dagster_project.defs.ledger.statements import stating
 from dagster_project.defs.memory.days import cut_of
 from dagster_project.defs.warehouse.translator import FRESH, daily
 from precedent.db.engine import PIPELINE, connect
+from precedent.lineage.state import Maker, Upstream
 from precedent.memory.embedder import Embedder, OpenAIEmbedder, TypedEmbedder, embedder_of
 from precedent.memory.embedding import embed_days
 from precedent.memory.embedding_store import read_serving
 from precedent.memory.snapshot import by_template, distill_days, embed_snapshots
+from precedent.memory.snapshot_store import SOURCES
 from precedent.memory.wording import model_writer
 
 GROUP = "memory"
 FACTS = [dg.AssetKey("decisions"), dg.AssetKey("outcomes"), dg.AssetKey("reviews")]
 # A server of models may be away for a moment; rows never change, so a repeat does no harm.
 AGAIN = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+
+# The digests of the SQL that makes the numbers.
+SNAPSHOTS = " ".join(f"{name}:{digest}" for name, digest in SOURCES.items())
 
 Body = Callable[[dg.AssetExecutionContext], dg.MaterializeResult[None]]
 
@@ -39,7 +45,8 @@ def knowledge_snapshots(context: dg.AssetExecutionContext) -> dg.MaterializeResu
     with cut_of(context) as cut:
         key, model = cut.settings.openai_api_key, cut.settings.summary_model
         write = model_writer(key.get_secret_value(), cut.settings.openai_base_url, model) if key and model else by_template
-        done = distill_days(cut.url, cut.chain_id, cut.size, cut.first, cut.after_last, datetime.now(UTC), write)
+        with stating(context, cut.url, [cut.prefix], "knowledge_snapshots", Maker(SNAPSHOTS)):
+            done = distill_days(cut.url, cut.chain_id, cut.size, cut.first, cut.after_last, datetime.now(UTC), write)
         return dg.MaterializeResult(
             metadata=cut.stated(rows_written=done.added_count, corrected=done.corrected_count, nodes_and_days=done.day_count)
         )
@@ -56,7 +63,8 @@ def decision_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResu
         with connect(cut.url, PIPELINE) as connection:
             serving = read_serving(connection, cut.chain_id)
         embedder: Embedder = embedder_of(serving.model_id, serving.parameters) if serving else TypedEmbedder()
-        done = embed_days(cut.url, cut.chain_id, embedder, cut.size, cut.start, cut.end)
+        with stating(context, cut.url, [cut.prefix], "decision_embeddings", _maker_of(embedder)):
+            done = embed_days(cut.url, cut.chain_id, embedder, cut.size, cut.start, cut.end)
         return dg.MaterializeResult(metadata=cut.stated(rows_written=done.added_count, qualified=done.qualified_count, model=done.model_id))
 
 
@@ -72,5 +80,11 @@ def snapshot_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResu
         if key:
             embedder = OpenAIEmbedder(key.get_secret_value(), cut.settings.openai_base_url)
             model = embedder.model_id
-            added = embed_snapshots(cut.url, cut.chain_id, embedder, cut.first, cut.after_last)
+            with stating(context, cut.url, [cut.prefix], "snapshot_embeddings", _maker_of(embedder, [Upstream("knowledge_snapshots")])):
+                added = embed_snapshots(cut.url, cut.chain_id, embedder, cut.first, cut.after_last)
         return dg.MaterializeResult(metadata=cut.stated(rows_written=added, model=model))
+
+
+def _maker_of(embedder: Embedder, upstream: Sequence[Upstream] = ()) -> Maker:
+    """The model's id says what it does, and its vectors are the rows."""
+    return Maker(embedder.model_id, upstream, {"model": embedder.model_id, "dimension": embedder.dimension})

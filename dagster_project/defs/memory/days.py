@@ -13,6 +13,7 @@ import dagster as dg
 from dagster_project.defs.ledger.assets import metadata_of
 from dagster_project.defs.ledger.store import Head, ledger_cut
 from precedent.db.embedded import database_url
+from precedent.lineage.statement import Prefix
 from precedent.settings import Settings, load_settings
 
 
@@ -27,6 +28,11 @@ class Cut:
     first: date
     after_last: date
     heads: tuple[Head, ...]
+
+    @property
+    def prefix(self) -> Prefix:
+        """What the run reads of the chain."""
+        return next(Prefix(head.chain_id, head.size, head.root) for head in self.heads if head.chain_id == self.chain_id)
 
     @property
     def start(self) -> datetime:

@@ -14,6 +14,7 @@ from dagster_project.defs.ledger.assets import observations_of
 from dagster_project.defs.ledger.store import ledger_cut
 from dagster_project.defs.warehouse.build import build_models
 from dagster_project.defs.warehouse.manifest import prepare_project
+from dagster_project.defs.warehouse.statements import ModelStatements
 from dagster_project.defs.warehouse.translator import PrecedentTranslator
 from precedent.db.embedded import database_url
 from precedent.settings import load_settings
@@ -34,7 +35,9 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     with ledger_cut(url) as heads:
         for observation in observations_of(heads):
             context.log_event(observation)
-        yield from build_models(context, project, translator, url, heads, _days_of(context))
+        statements = ModelStatements(context, project, url, heads)
+        statements.note()
+        yield from build_models(context, project, translator, url, heads, _days_of(context), statements.state)
 
 
 def _days_of(context: dg.AssetExecutionContext) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from dagster_project.defs.ledger.store import Head
 from dagster_project.defs.warehouse.manifest import dbt_executable
 from precedent.db.engine import dbt_environment
 
+AfterModel = Callable[[str], None]
+
 
 def build_models(
     context: dg.AssetExecutionContext,
@@ -29,10 +31,12 @@ def build_models(
     url: str,
     heads: list[Head],
     days: tuple[str, str] | None,
+    after_model: AfterModel,
 ) -> Iterator[Any]:
     """Build and test the models that the run selects, in one dbt process; yields outputs and check results as they come.
 
-    `days` is (first, day after the last); None where no mart is selected.
+    `days` is (first, day after the last); None where no mart is selected. `after_model` is called with the name of each model when its
+    rows are committed.
 
     Raises: dagster_dbt.errors.DagsterDbtCliRuntimeError where a model fails.
     """
@@ -60,6 +64,7 @@ def build_models(
         for message in invocation.stream_raw_events():
             for event in message.to_default_asset_events(manifest, translator, context, Path(target), project):
                 if isinstance(event, dg.Output):
+                    after_model(message.raw_event["data"]["node_info"]["node_name"])
                     yield event.with_metadata({**event.metadata, **stated, **_rows_written(message.raw_event)})
                 else:
                     yield event

@@ -47,6 +47,11 @@ def prepare_project(settings: Settings) -> DbtProject:
     return DbtProject(folder, target_path=target, profiles_dir=folder)
 
 
+def code_of(project: DbtProject) -> str:
+    """The digest of the sources that the manifest was made of."""
+    return (project.target_path / DIGEST).read_text()
+
+
 def _parse(folder: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target) as scratch:
         where = ["--project-dir", str(folder), "--profiles-dir", str(folder)]

@@ -1,0 +1,35 @@
+"""Around the writing of an asset's rows: its partitions are noted before, and stated in the ledger after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+
+import dagster as dg
+
+from precedent.clock import SystemClock
+from precedent.lineage.state import Maker, note_due, state_due
+from precedent.lineage.statement import Prefix
+
+
+@contextmanager
+def stating(context: dg.AssetExecutionContext, url: str, prefixes: Sequence[Prefix], name: str, maker: Maker) -> Iterator[None]:
+    """Rows of the run's days are written inside. Where that fails, what it wrote is stated by the next run."""
+    for prefix in prefixes:
+        note_due(url, prefix.chain_id, [name], [date.fromisoformat(key) for key in context.partition_keys])
+    yield
+    state(context, url, prefixes, name, maker)
+
+
+def state(context: dg.AssetExecutionContext, url: str, prefixes: Sequence[Prefix], name: str, maker: Maker) -> None:
+    """State what is due of an asset, and tell Dagster the digest and the entry of each of the run's partitions."""
+    key, added = dg.AssetKey(name), 0
+    own = set(context.partition_keys) if context.assets_def.get_asset_spec(key).partitions_def else set()
+    for prefix in prefixes:
+        stated = state_due(url, prefix, name, maker, SystemClock())
+        added += stated.added_count
+        for partition in own & stated.partitions.keys():
+            digest, seq = stated.partitions[partition]
+            context.add_asset_metadata({"digest": digest, "entry": seq}, key, partition)
+    context.add_asset_metadata({"statements": added}, key)
