@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.context import Context
+from api.delivery import delivering
 from api.lean import LeanRoutes
 from api.metrics import Measurements
 from api.openapi import describe
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, clock) as services:
+        async with open_services(settings, clock) as services, delivering(services):
             app.state.services = services
             app.state.pipeline = Pipeline(settings.dagster_address)
             app.state.replays = Replays(services.url, settings.chain, services.clock)

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     slack_bot_token: SecretStr | None = Field(
         None, validation_alias=AliasChoices("PRECEDENT_SLACK_BOT_TOKEN", "SLACK_BOT_TOKEN"), description="turns Slack on"
     )
+    outbox: Literal["inline", "process"] = Field(
+        "inline", description="who delivers messages: each API process, or process: `precedent outbox run` alone"
+    )
     slack_base_url: str = Field("https://slack.com/api", description="where Slack's Web API is; tests point it at loopback")
 
     body_limit_bytes: int = Field(64 * 1024, ge=1024, description="largest body of one request")

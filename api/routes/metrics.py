@@ -12,6 +12,7 @@ from api.models import MetricsAnswer
 from api.requests import authenticate, is_loopback
 from api.services import Services, services_of
 from precedent.ledger.projections import HEAD, TOTALS
+from precedent.people.store import BACKLOG
 
 router = APIRouter(tags=["Metrics"])
 
@@ -31,6 +32,7 @@ async def metrics(request: Request) -> Response:
     accept = request.headers.get("accept", "")
     if "text/plain" in accept or "openmetrics" in accept:
         _set_gauges(measurements, services, size, totals)
+        _set_outbox(measurements, *(await services.reads.fetch(BACKLOG, {"chain": services.chain_id}))[0])
         return Response(measurements.prometheus_text(), media_type=PROMETHEUS)
     authority = services.authority.loaded
     return json_response(
@@ -55,3 +57,9 @@ def _set_gauges(measurements: Measurements, services: Services, size: int, total
     for node, verdict, level, count in totals:
         labels = {"node": node, "verdict": verdict, "autonomy_level": str(level)}
         measurements.set_gauge("precedent_decisions_last_day", "Decisions recorded in the last 24 hours.", labels, count)
+
+
+def _set_outbox(measurements: Measurements, waiting: int, dead: int, oldest_seconds: float | None) -> None:
+    measurements.set_gauge("precedent_outbox_waiting", "Messages that are not delivered yet.", {}, waiting)
+    measurements.set_gauge("precedent_outbox_dead", "Messages that were given up: see `precedent outbox dead`.", {}, dead)
+    measurements.set_gauge("precedent_outbox_oldest_seconds", "Age of the oldest message that waits.", {}, oldest_seconds or 0.0)

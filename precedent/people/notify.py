@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 
+from precedent.adapters.contract import AdapterUnavailable
 from precedent.clock import EPOCH, Clock
 from precedent.guard.redact import redact_text
 from precedent.people import store
@@ -60,21 +61,28 @@ Connect: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]
 Deliver: TypeAlias = Callable[[Message], object]
 
 
-def drain(connect: Connect, chain_id: UUID, deliver: Deliver, clock: Clock, *, limit: int = 100) -> Drained:
+def drain(
+    connect: Connect, chain_id: UUID, deliver: Deliver, clock: Clock, *, limit: int = 100, is_ending: Callable[[], bool] = lambda: False
+) -> Drained:
     """Deliver up to `limit` messages of one chain that are due, the longest due first. Any number of processes may drain at once.
 
     `connect` gives a connection in autocommit mode under a role that may update the outbox. Whatever `deliver` raises is a
-    failed attempt: one message must not stop those behind it.
+    failed attempt: one message must not stop those behind it. No message is begun once `is_ending`; the one begun is settled.
+
+    Raises: DatabaseUnavailable, psycopg.Error: what was claimed is due again after its pause.
     """
     counts = {"delivered": 0, "failed": 0, "dead": 0}
     with connect() as connection:
         for _ in range(limit):
+            if is_ending():
+                break
             claimed = store.claim_message(
                 connection,
                 chain_id,
-                _now(clock),
+                now_of(clock),
                 first_pause_seconds=FIRST_PAUSE_SECONDS,
                 longest_pause_seconds=LONGEST_PAUSE_SECONDS,
+                stretch=_stretch(clock),
             )
             if claimed is None:
                 break
@@ -88,10 +96,10 @@ def _deliver(connection: psycopg.Connection[Any], claimed: store.Claimed, delive
     except Exception as error:
         is_dead = claimed.attempts >= MAX_ATTEMPTS
         words = redact_text(f"{type(error).__name__}: {error}")[:ERROR_LIMIT_CHARACTERS]
-        store.mark_failed(connection, claimed.id, words, _now(clock) if is_dead else None)
+        store.mark_failed(connection, claimed.id, words, not_before=_asked_for(error, clock), dead_at=now_of(clock) if is_dead else None)
         return "dead" if is_dead else "failed"
     # If we crash here the message goes out again: twice is the price of never losing one.
-    store.mark_delivered(connection, claimed.id, _now(clock))
+    store.mark_delivered(connection, claimed.id, now_of(clock))
     return "delivered"
 
 
@@ -112,5 +120,17 @@ def channel_of(recipient: str | None) -> str:
     return "#" + (recipient or "precedent").lower().replace("_", "-").replace(" ", "-")
 
 
-def _now(clock: Clock) -> datetime:
+def _stretch(clock: Clock) -> float:
+    """From 1 to 1.5: messages that failed together do not come back together. Never below 1, or a pause would end before a delivery."""
+    return 1.0 + int.from_bytes(clock.random_bytes(2), "big") / 131_072
+
+
+def _asked_for(error: Exception, clock: Clock) -> datetime | None:
+    """When the other side asked us to come back, an hour from now at most; None where it did not say."""
+    seconds = error.retry_after_seconds if isinstance(error, AdapterUnavailable) else None
+    return None if seconds is None else now_of(clock) + timedelta(seconds=min(seconds, LONGEST_PAUSE_SECONDS))
+
+
+def now_of(clock: Clock) -> datetime:
+    """The clock's time with its zone, as the database takes it."""
     return (EPOCH + timedelta(microseconds=clock.now_us())).astimezone(UTC)

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 CLAIM = """
 update precedent.outbox set attempts = attempts + 1,
        next_attempt_at = %(now)s
-           + least(%(longest_pause_seconds)s, %(first_pause_seconds)s * power(2, least(attempts, 30))) * interval '1 second'
+           + least(%(longest_pause_seconds)s, %(first_pause_seconds)s * power(2, least(attempts, 30))) * %(stretch)s * interval '1 second'
 where id = (
     select id from precedent.outbox
     where chain_id = %(chain_id)s and delivered_at is null and dead_at is null and next_attempt_at <= %(now)s
@@ -28,7 +28,17 @@ returning id, entry_id, topic, payload, attempts
 
 DELIVERED = "update precedent.outbox set delivered_at = %s, last_error = null where id = %s"
 
-FAILED = "update precedent.outbox set last_error = %s, dead_at = %s where id = %s"
+# `next_attempt_at` was booked by the claim; the other side may have asked for more patience.
+FAILED = """
+update precedent.outbox set last_error = %s, next_attempt_at = greatest(next_attempt_at, %s::timestamptz), dead_at = %s where id = %s
+"""
+
+# What killed it stays to be read until an attempt succeeds.
+REPLAY = """
+update precedent.outbox set dead_at = null, attempts = 0, next_attempt_at = %(now)s
+where chain_id = %(chain_id)s and dead_at is not null and (%(ids)s::bigint[] is null or id = any(%(ids)s))
+returning id
+"""
 
 WAITING = """
 select id, topic, payload ->> 'to' as recipient, created_at, attempts, next_attempt_at, dead_at, last_error
@@ -42,6 +52,14 @@ COUNTS = """
 select count(*) filter (where delivered_at is null and dead_at is null), count(*) filter (where dead_at is not null),
        count(*) filter (where delivered_at is not null)
 from precedent.outbox where chain_id = %s
+"""
+
+# For metrics: both counts from partial indexes, whatever was delivered before.
+BACKLOG = """
+select (select count(*) from precedent.outbox where chain_id = %(chain)s and delivered_at is null and dead_at is null),
+       (select count(*) from precedent.outbox where chain_id = %(chain)s and dead_at is not null),
+       (select extract(epoch from now() - min(created_at))::float8 from precedent.outbox
+        where chain_id = %(chain)s and delivered_at is null and dead_at is null)
 """
 
 
@@ -84,8 +102,12 @@ def claim_message(
     *,
     first_pause_seconds: float,
     longest_pause_seconds: float,
+    stretch: float = 1.0,
 ) -> Claimed | None:
-    """The message that has been due longest and that no other process is just claiming; None when none is due."""
+    """The message that has been due longest and that no other process is just claiming; None when none is due.
+
+    Its next attempt is booked after a pause that doubles up to the longest, times `stretch`.
+    """
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
         cursor.execute(
             CLAIM,
@@ -94,6 +116,7 @@ def claim_message(
                 "now": now,
                 "first_pause_seconds": first_pause_seconds,
                 "longest_pause_seconds": longest_pause_seconds,
+                "stretch": stretch,
             },
         )
         return cursor.fetchone()
@@ -103,8 +126,17 @@ def mark_delivered(connection: psycopg.Connection[Any], message_id: int, at: dat
     connection.execute(DELIVERED, (at, message_id))
 
 
-def mark_failed(connection: psycopg.Connection[Any], message_id: int, error: str, dead_at: datetime | None) -> None:
-    connection.execute(FAILED, (error, dead_at, message_id))
+def mark_failed(
+    connection: psycopg.Connection[Any], message_id: int, error: str, *, not_before: datetime | None, dead_at: datetime | None
+) -> None:
+    """Keep the error, and the pause that the claim booked unless `not_before` is later; with `dead_at` it was the last attempt."""
+    connection.execute(FAILED, (error, not_before, dead_at, message_id))
+
+
+def replay_dead(connection: psycopg.Connection[Any], chain_id: UUID, now: datetime, ids: list[int] | None) -> list[int]:
+    """Make dead messages due at once, as new: those of `ids`, or all where it is None. The ids of those that were dead."""
+    rows = connection.execute(REPLAY, {"chain_id": chain_id, "now": now, "ids": ids}).fetchall()
+    return sorted(row[0] for row in rows)
 
 
 def read_undelivered(connection: psycopg.Connection[Any], chain_id: UUID, *, is_dead: bool | None, limit: int) -> list[Undelivered]:

@@ -13,11 +13,12 @@ import psycopg
 import pytest
 from sample_entries import append_all, decision
 
+from precedent.adapters.contract import AdapterUnavailable
 from precedent.clock import SystemClock
 from precedent.db.engine import API, connect
 from precedent.ledger.store import chain_id_of
-from precedent.people.notify import MAX_ATTEMPTS, TEXTS, Connect, Drained, Message, channel_of, drain, message_of
-from precedent.people.store import Claimed, count_messages, read_undelivered
+from precedent.people.notify import MAX_ATTEMPTS, TEXTS, Connect, Drained, Message, channel_of, drain, message_of, now_of
+from precedent.people.store import Claimed, count_messages, read_undelivered, replay_dead
 
 
 @dataclass
@@ -25,9 +26,13 @@ class HandClock(SystemClock):
     """The real clock, and what a test adds to it."""
 
     ahead_us: int = 0
+    random: int = 0
 
     def now_us(self) -> int:
         return super().now_us() + self.ahead_us
+
+    def random_bytes(self, count: int) -> bytes:
+        return bytes([self.random]) * count
 
     def forward(self, seconds: float) -> None:
         self.ahead_us += int(seconds * 1_000_000)
@@ -99,6 +104,46 @@ def test_a_failed_message_waits_longer_each_time_and_keeps_its_key(database_url:
     receiver.error = None
     assert drain(connector, chain_id, receiver, clock) == Drained(delivered=1)
     assert rows_of(connector, "attempts, last_error") == [(6, None)]
+
+
+def test_messages_that_failed_together_come_back_apart(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(1), decision(2)])
+    receiver, clock = Receiver(error=ConnectionError("planted")), HandClock()
+    for clock.random in (0, 255):
+        assert drain(connector, chain_id, receiver, clock, limit=1) == Drained(failed=1)
+    [first, second] = [next_at.timestamp() for (next_at,) in rows_of(connector, "next_attempt_at")]
+    assert 14 < second - first < 16, "half of the first pause, which is 30 s"
+
+
+def test_who_asks_for_a_longer_pause_gets_it_and_who_asks_for_a_shorter_one_does_not(
+    database_url: str, connector: Connect, chain_id: UUID
+) -> None:
+    append_all(database_url, [decision(1), decision(2), decision(3)])
+    receiver, clock = Receiver(), HandClock()
+    for asked_seconds in (300.0, 1.0, 1e9):
+        receiver.error = AdapterUnavailable("planted", "busy", asked_seconds)
+        assert drain(connector, chain_id, receiver, clock, limit=1) == Drained(failed=1)
+    pauses = [next_at.timestamp() - clock.now_us() / 1e6 for (next_at,) in rows_of(connector, "next_attempt_at")]
+    assert [round(pause, -1) for pause in pauses] == [300, 30, 3600]
+
+
+def test_what_is_dead_is_delivered_after_all_once_it_is_replayed(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    append_all(database_url, [decision(1), decision(2)])
+    receiver, clock = Receiver(error=ValueError("no such channel")), HandClock()
+    for _ in range(MAX_ATTEMPTS):
+        drain(connector, chain_id, receiver, clock)
+        clock.forward(3700)
+    receiver.error = None
+    [first, second] = [number for (number,) in rows_of(connector, "id")]
+    with connector() as connection:
+        assert replay_dead(connection, chain_id, now_of(clock), [first, 999]) == [first]
+        assert replay_dead(connection, chain_id, now_of(clock), [first]) == [], "it is not dead any more"
+    assert drain(connector, chain_id, receiver, clock) == Drained(delivered=1)
+    with connector() as connection:
+        assert replay_dead(connection, chain_id, now_of(clock), None) == [second]
+    assert drain(connector, chain_id, receiver, clock) == Drained(delivered=1)
+    assert [message.idempotency_key for message in receiver.messages] == [f"outbox-{first}", f"outbox-{second}"]
+    assert rows_of(connector, "last_error, dead_at") == [(None, None)] * 2
 
 
 def test_the_tenth_failure_is_the_last_and_is_shown(database_url: str, connector: Connect, chain_id: UUID) -> None:

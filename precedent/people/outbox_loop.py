@@ -1,0 +1,83 @@
+"""Drains the outbox by itself, in a thread beside whatever else the process does, until it is told to stop.
+
+Invariant: at most one delivery is under way, so that stopping waits for one message and no more. Any number of processes may
+run one: the claim decides whose a message is. It asks once a second instead of being told: a notification would cost every
+append, where the answer to the question costs one look into a small index.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from precedent.clock import Clock
+from precedent.errors import PrecedentError
+from precedent.people.notify import Connect, Deliver, Drained, drain
+
+log = structlog.get_logger(__name__)
+
+IDLE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+BATCH = 100  # messages a connection: then it is opened anew, by whatever the role may do by then
+
+
+class OutboxLoop:
+    """One thread that drains one chain's outbox."""
+
+    def __init__(
+        self, connect: Connect, chain_id: UUID, deliver: Deliver, clock: Clock, pause: Callable[[float], object] | None = None
+    ) -> None:
+        self._connect = connect
+        self._chain_id = chain_id
+        self._deliver = deliver
+        self._clock = clock
+        self._ending = threading.Event()
+        self._pause = pause or self._ending.wait
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self.run, name="outbox", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Begin no message any more; returns at once."""
+        self._ending.set()
+
+    def stop(self) -> None:
+        """End, and wait until the message under way is settled: as long as one delivery at most."""
+        self.end()
+        if self._thread:
+            self._thread.join()
+
+    def run(self) -> None:
+        """Drain until ended."""
+        failures = 0
+        while not self._ending.is_set():
+            try:
+                done = drain(self._connect, self._chain_id, self._deliver, self._clock, limit=BATCH, is_ending=self._ending.is_set)
+            except (PrecedentError, psycopg.Error) as error:
+                failures += 1
+                log.warning("outbox_waits", error=str(error))
+                self._pause(self._after(failures))
+                continue
+            failures = 0
+            _tell(done)
+            if done.delivered + done.failed + done.dead < BATCH:
+                self._pause(IDLE_SECONDS)
+
+    def _after(self, failures: int) -> float:
+        """Seconds to wait for the database: doubled each time, then shortened at random by up to a half."""
+        full = min(IDLE_SECONDS * 2.0**failures, LONGEST_PAUSE_SECONDS)
+        return full * (0.5 + int.from_bytes(self._clock.random_bytes(2), "big") / 131_072)
+
+
+def _tell(done: Drained) -> None:
+    counts = {"delivered": done.delivered, "failed": done.failed, "dead": done.dead}
+    if done.failed or done.dead:
+        log.warning("outbox_failed", **counts)
+    elif done.delivered:
+        log.info("outbox_drained", **counts)
