@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 
-import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
 from api.logs import configure_logs
+from api.server import run
 from precedent.settings import Settings, load_settings
 
 
@@ -30,16 +30,7 @@ def _settle_garbage() -> None:
 
 def main() -> None:
     settings = load_settings()
-    uvicorn.run(
-        logged_app(settings),
-        host=settings.api_host,
-        port=settings.api_port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=15,
-        h11_max_incomplete_event_size=32 * 1024,
-    )
+    run(logged_app(settings), settings)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
     app = FastAPIOffline(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug)
     app.state.measurements = Measurements()
+    app.state.is_stopping = False
     for router in reversed(ROUTERS):
         # As they are: `include_router` wraps each in another layer of matching, for prefixes and dependencies that none has.
         app.router.routes[:0] = router.routes

@@ -20,7 +20,7 @@ from api.answers import REPLAYED, json_response, receipt_of
 from api.cloudevents import read_structured
 from api.happenings import record_cloudevent, record_plain
 from api.problems import Problem, answer_error, problem_body
-from api.requests import authenticate, call_at, call_of, field_invalid, parse_object
+from api.requests import authenticate, call_at, call_of, field_invalid, identify, parse_object
 from api.services import STREAMS_AT_ONCE, Services, services_of
 from precedent.call import Call
 from precedent.errors import Unavailable
@@ -130,13 +130,17 @@ async def _record_lines(request: Request, services: Services, progress: Progress
     # What the key stands for is said line by line: the whole can't be known before it has been read.
     call = call_of(request, services, principal, b"")
     at_once = min(MAX_LINES_AT_ONCE, max(1, settings.append_queue_limit // (2 * STREAMS_AT_ONCE)))
+    request.scope["may_pause"] = True  # the server's time-out for bodies is then one for pauses
     async for came in lines_of(request, settings.stream_line_limit_bytes):
+        if request.app.state.is_stopping:
+            raise Problem(503, "STOPPING", "this process is ending: send the stream again under its key", (), {"Retry-After": "1"})
         for first in range(0, len(came), at_once):
             lines = list(enumerate(came[first : first + at_once], number + 1))
             number += len(lines)
             async with services.stream_turns:
                 # Asked again each time: a stream may last longer than its token.
-                principal = await authenticate(request, services, "events:write")
+                principal = await identify(request, services)
+                principal.require("events:write")
                 settled = await asyncio.gather(
                     *(_settle(services, principal, call, *line) for line in lines if line[1] is None or line[1].strip())
                 )

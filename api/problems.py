@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from importlib.resources import files
+from math import ceil
 from typing import Any
 
 import orjson
@@ -30,6 +31,7 @@ STATUS: dict[type[PrecedentError], int] = {
     errors.IdempotencyKeyReused: 422,
     errors.Conflict: 409,
     errors.HeadMoved: 503,
+    errors.RateExceeded: 429,
     errors.Unavailable: 503,
 }
 
@@ -65,7 +67,7 @@ def answer_error(error: Exception) -> Problem:
             status = _status_of(error)
             if status >= 500:
                 log.error("refused", code=error.code, error=str(error))
-            return Problem(status, error.code, words_of(error), _faults(error), _headers(status))
+            return Problem(status, error.code, words_of(error), _faults(error), _headers(error, status))
         case RequestValidationError():
             faults = [{"code": "FIELD_INVALID", "pointer": _pointer(one["loc"]), "message": one["msg"]} for one in error.errors()]
             return Problem(422, "FIELD_INVALID", faults[0]["message"] if faults else "invalid", faults)
@@ -113,7 +115,9 @@ def _faults(error: PrecedentError) -> list[dict[str, Any]]:
     return [{"code": fault.code, "pointer": fault.pointer, "message": fault.message} for fault in faults]
 
 
-def _headers(status: int) -> dict[str, str]:
+def _headers(error: PrecedentError, status: int) -> dict[str, str]:
+    if isinstance(error, errors.RateExceeded):
+        return {"Retry-After": str(ceil(error.after_seconds))}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": "1"}
     return {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}

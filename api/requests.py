@@ -34,19 +34,28 @@ LATEST_US = from_instant("9999-12-31T00:00:00Z")
 
 
 async def authenticate(request: Request, services: Services, scope: str, node: str | None = None) -> Principal:
-    """Whoever sent the bearer token, if it has `scope` (for `node`). To read, a session of the pages will do.
+    """Whoever sent the bearer token, if it has `scope` (for `node`) and has not asked too often. To read, a session will do.
 
-    Raises: TokenUnknown, ScopeMissing, DatabaseUnavailable.
+    Raises: TokenUnknown, ScopeMissing, RateExceeded, DatabaseUnavailable.
+    """
+    principal = await identify(request, services)
+    allowance = request.scope["allowance"] = services.rates.take(principal.name)
+    allowance.require()
+    principal.require(scope, node)
+    return principal
+
+
+async def identify(request: Request, services: Services) -> Principal:
+    """Whoever asks, whatever they may do and however often.
+
+    Raises: TokenUnknown, DatabaseUnavailable.
     """
     scheme, _, token = _header(request, b"authorization").partition(" ")
     if scheme.lower() == "bearer" and token:
-        principal = await services.access.authenticate(token.strip())
-    elif request.method in SAFE_METHODS and (session := session_of(request, services)) is not None:
-        principal = await services.access.authenticate_hash(session.token_hash)
-    else:
-        raise TokenUnknown("no bearer token was sent")
-    principal.require(scope, node)
-    return principal
+        return await services.access.authenticate(token.strip())
+    if request.method in SAFE_METHODS and (session := session_of(request, services)) is not None:
+        return await services.access.authenticate_hash(session.token_hash)
+    raise TokenUnknown("no bearer token was sent")
 
 
 def session_of(request: Request, services: Services) -> Session | None:

@@ -20,6 +20,7 @@ from precedent.decide import Decider
 from precedent.errors import DatabaseUnavailable, SettingsInvalid, SignerUnavailable
 from precedent.explanation import Explainer
 from precedent.guard.access import Access
+from precedent.guard.rate import Rates
 from precedent.ledger import store
 from precedent.ledger.erase import apply_missed
 from precedent.ledger.erasure_memory import FolderErasures
@@ -58,6 +59,7 @@ class Services:
     reads: Reads
     writer: Writer
     access: Access
+    rates: Rates
     authority: AuthoritySource
     entries: Entries
     proofs: Proofs
@@ -89,7 +91,6 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             authority = AuthoritySource(reads, url, chain_id)
             subjects = Subjects(reads, keyring, chain_id, clock)
             entries = Entries(reads, chain_id)
-            features = FeatureReader(reads, chain_id)
             async with _running(writer, authority, Deadlines(url, chain_id, clock)):
                 yield Services(
                     settings=settings,
@@ -102,10 +103,11 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
                     reads=reads,
                     writer=writer,
                     access=Access(reads, clock.monotonic_ns),
+                    rates=Rates(settings.rate_per_second, settings.rate_burst_seconds, clock.monotonic_ns),
                     authority=authority,
                     entries=entries,
                     proofs=Proofs(reads, chain_id),
-                    decider=Decider(authority, subjects, features, entries, writer, clock),
+                    decider=Decider(authority, subjects, FeatureReader(reads, chain_id), entries, writer, clock),
                     explainer=Explainer(reads, entries, chain_id),
                     recorder=Recorder(authority, subjects, entries, writer, clock),
                     reviewer=Reviewer(reads, entries, writer, clock, chain_id),

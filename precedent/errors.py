@@ -31,6 +31,7 @@ PrecedentError
 │   ├── JobRunning             the same partition is being computed
 │   ├── ExportRefused          the folder, the range or the ledger is not fit for an export
 │   └── ReplayRunning          one of the same token runs already
+├── RateExceeded               more requests than the token may make; `after_seconds` says when there is room again
 ├── Unavailable                try again later; what was written is found again by the same Idempotency-Key
 │   ├── DatabaseUnavailable
 │   ├── QueueFull              the bounded append queue is full
@@ -230,6 +231,14 @@ class ReplayRunning(Conflict):
 
 class ExportRefused(Conflict):
     code = "EXPORT_REFUSED"
+
+
+class RateExceeded(PrecedentError):
+    code = "RATE_EXCEEDED"
+
+    def __init__(self, message: str, after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
 
 
 class Unavailable(PrecedentError):
