@@ -73,12 +73,14 @@ def _verify_database(since: Path | None, processes: int | None, as_json: bool) -
 
 
 def _trusted(path: Path, witnesses: Witnesses) -> Checkpoint:
-    """The checkpoint in a file, signed by a key of this ledger where one is at hand."""
+    """The checkpoint in a file, signed by the key of this ledger for its size where that is at hand."""
     from precedent.ledger.note import Checkpoint, Note
 
     try:
         note = Note.parse(path.read_text(encoding="utf-8"))
-        return Checkpoint.parse(note.require_signed(witnesses.keys) if witnesses.keys else note.text)
+        checkpoint = Checkpoint.parse(note.text)
+        witnesses.require_signed(note, checkpoint.size)
+        return checkpoint
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"couldn't begin at {path}: {error}") from error
 

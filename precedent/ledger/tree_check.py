@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from precedent.ledger.handover import KeySpan, key_for
 from precedent.ledger.merkle import HASH_BYTES, CompactRange, Node, levels_of
-from precedent.ledger.note import Checkpoint, Note, VerifierKey
+from precedent.ledger.note import Checkpoint, Note
 from precedent.ledger.report import Finding, Tally, Verdict
 from precedent.ledger.tiles import TILE_HASHES, TILE_LEVELS
 
@@ -33,14 +34,19 @@ class StoredCheckpoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
-    """What is kept outside the database: signed checkpoints by who keeps them, and the keys that sign.
+    """What is kept outside the database: signed checkpoints by who keeps them, and which keys signed at which sizes.
 
     The keys are those of checkpoints of `signed_from` entries and more; older ones were signed by a key that is lost.
     """
 
     checkpoints: tuple[tuple[str, Checkpoint], ...] = ()
-    keys: tuple[VerifierKey, ...] = ()
+    keys: tuple[KeySpan, ...] = ()
     signed_from: int = 0
+
+    def require_signed(self, note: Note, size: int) -> None:
+        """Raises: ValueError where the key that signs trees of `size` entries is known and has not signed this."""
+        if self.keys and size >= self.signed_from:
+            note.require_signed([key_for(size, self.keys)])
 
 
 NO_WITNESSES = Witnesses()
@@ -166,8 +172,7 @@ class TreeCheck:
         """`head` is the number of entries."""
         self.tally = Tally()
         self._origin, self._head, self._parts = origin, head, parts
-        self._keys = {(key.name, key.key_id): key for key in witnesses.keys}
-        self._signed_from = witnesses.signed_from
+        self._witnesses = witnesses
         self._befores = list(_befores(parts))
         self._proved = 0
         self._is_forked = self._is_branch_told = False
@@ -201,8 +206,11 @@ class TreeCheck:
             self._add(Verdict.MUTATED, where, f"the checkpoint of {row.size} entries has one root in its column and another in its note")
         elif root is not None:
             self._proved = max(self._proved, row.size)
-        if self._keys and row.size >= self._signed_from and not self._is_signed(row.note):
-            self._add(Verdict.WRONG_SIGNER, "checkpoint.note", f"no key of this ledger has signed the checkpoint of {row.size} entries")
+        try:
+            self._witnesses.require_signed(Note.parse(row.note), row.size)
+        except ValueError:
+            words = f"the key of this ledger that signs {row.size} entries has not signed their checkpoint"
+            self._add(Verdict.WRONG_SIGNER, "checkpoint.note", words)
 
     def judge_witness(self, name: str, checkpoint: Checkpoint) -> None:
         """One that is kept outside the database; its signature was checked by who read it."""
@@ -256,11 +264,6 @@ class TreeCheck:
     def _note_fork(self, what: str, size: int) -> None:
         self._is_forked = True
         self._add(Verdict.FORKED, "checkpoint", f"the first {size} entries are not those of {what}")
-
-    def _is_signed(self, text: str) -> bool:
-        note = Note.parse(text)
-        signed = ((self._keys.get((one.name, one.key_id)), one.signature) for one in note.signatures)
-        return any(key is not None and key.is_signed(note.text, signature) for key, signature in signed)
 
     def _add(self, verdict: Verdict, where: str, words: str) -> None:
         self.tally.count(verdict)

@@ -31,8 +31,7 @@ def read_witnesses(url: str, settings: Settings) -> Witnesses:
         kept = [(one.name, one.checkpoint) for one in witnesses_of(connection, chain_id, signer, Anchors(anchors_for(settings)))]
         entries = read_control(connection, chain_id)
     spans = spans_of(signer.verifiers[0], handovers_in(entries))
-    keys = dict.fromkeys((*(span.verifier for span in spans), *signer.verifiers))
-    return Witnesses(tuple(kept), tuple(keys), _first_signed(entries, spans[0].verifier))
+    return Witnesses(tuple(kept), spans, _first_signed(entries, spans[0].verifier))
 
 
 def _first_signed(entries: Sequence[ControlEntry], oldest: VerifierKey) -> int:

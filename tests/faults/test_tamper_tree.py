@@ -16,6 +16,7 @@ from sqlalchemy import Column, Table
 from precedent.db.tables import metadata
 from precedent.errors import LedgerBroken
 from precedent.ledger.entry import Kind
+from precedent.ledger.handover import KeySpan
 from precedent.ledger.merkle import CompactRange
 from precedent.ledger.note import Checkpoint, SigningKey, open_checkpoint
 from precedent.ledger.tree_check import Witnesses
@@ -49,7 +50,7 @@ def whole(covered: Covered) -> Gym:
         assert last
         assert note
         kept = open_checkpoint(note, covered.signer.verifier)
-        return Witnesses((("the signer's memory", last), ("the anchor", kept)), (covered.signer.verifier,))
+        return Witnesses((("the signer's memory", last), ("the anchor", kept)), (KeySpan(covered.signer.verifier, 0, None),))
 
     return open_gym(covered.url, witnesses)
 
@@ -170,7 +171,7 @@ def test_a_branch_with_a_tree_signed_by_its_own_key_is_a_fork_to_a_witness(gym: 
 
 def test_heads_signed_again_with_another_key_have_a_wrong_signer(gym: Gym, covered: Covered) -> None:
     grow(gym, SigningKey(covered.signer.origin, bytes(32)))
-    keys = Witnesses(keys=(covered.signer.verifier,))
+    keys = Witnesses(keys=(KeySpan(covered.signer.verifier, 0, None),))
     assert wrong(Gym(gym.url, lambda: keys)) == {"wrong_signer"}
     assert gym.verify().counts["wrong_signer"] == 2
 

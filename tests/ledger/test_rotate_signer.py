@@ -15,7 +15,10 @@ from precedent.ledger.anchor import FolderAnchor
 from precedent.ledger.control_store import read_control
 from precedent.ledger.entry import Kind, Section, draft_entry
 from precedent.ledger.key_history import read_key_history
+from precedent.ledger.note import Note, SigningKey
 from precedent.ledger.rotate_signer import rotate_signer
+from precedent.ledger.verify import verify_database
+from precedent.ledger.witnesses import read_witnesses
 from precedent.ledger.writer import append
 from precedent.settings import Settings, load_settings
 
@@ -55,6 +58,22 @@ def test_an_anchor_that_lagged_behind_a_rotation_is_still_read(ledger: Ledger) -
     ledger.append(3)
     anchor.write(ledger.origin, older)
     ledger.integrator().require_continued()
+
+
+def test_a_key_that_was_rotated_out_signs_nothing_more(ledger: Ledger) -> None:
+    ledger.append(2)
+    old = SigningKey(ledger.origin, bytes.fromhex((ledger.settings.keys_path / "signer.key").read_text().strip()))
+    assert old.verifier == ledger.key()
+    rotate_once(ledger)
+    ledger.append(2)
+    ledger.require_intact()
+    size, note = ledger.notes()[-1]
+    with psycopg.connect(ledger.url) as connection:
+        connection.execute("alter table ledger.checkpoint disable trigger user")
+        again = old.sign(Note.parse(note).text)
+        connection.execute("update ledger.checkpoint set note = %s where size = %s", (again, size))
+    report = verify_database(ledger.url, processes=1, witnesses=read_witnesses(ledger.url, ledger.settings))
+    assert {finding.verdict for finding in report.findings} == {"wrong_signer"}, str(report)
 
 
 class Crash(Exception):
