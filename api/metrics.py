@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
 BUCKETS_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REVIEW_GAUGES = {
+    "s_waiting": ("waiting", "Reviews that somebody can answer now."),
+    "s_overdue": ("overdue", "Escalations that are open after their deadline."),
+    "_oldest_seconds": ("oldest_seconds", "Age of the oldest review that waits."),
+    "_answer_seconds_p50": ("answer_seconds_p50", "Median time to an answer, of the reviews closed in 30 days."),
+    "s_answered_30d": ("answered", "Reviews that people answered in 30 days."),
+    "s_timed_out_30d": ("timed_out", "Reviews that their deadline closed in 30 days."),
+    "_override_rate": ("override_rate", "Share of the recommendations in escalations that people answered otherwise, of 30 days."),
+    "_reversal_rate": ("reversal_rate", "Share of the audits in which people reversed the decision, of 30 days."),
+}
 
 
 class Measurements:
@@ -43,6 +55,14 @@ class Measurements:
         if gauge is None:
             gauge = self._gauges[name] = Gauge(name, help_text, list(labels), registry=self.registry)
         (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def set_reviews(self, rates: Sequence[Mapping[str, Any]]) -> None:
+        """By the rows of `review_rates`; a share of nothing is not told."""
+        for row in rates:
+            labels = {"node": row["node"], "kind": row["kind"]}
+            for name, (column, help_text) in REVIEW_GAUGES.items():
+                if row[column] is not None:
+                    self.set_gauge(f"precedent_review{name}", help_text, labels, row[column])
 
     def prometheus_text(self) -> bytes:
         return generate_latest(self.registry)

@@ -278,6 +278,7 @@ class RouteMeasured(Strict):
 class MetricsAnswer(Strict):
     requests: list[RouteMeasured]
     decisions_last_day: list[dict[str, Any]]
+    reviews: list[dict[str, Any]] = Field(description="by node and kind: what waits, and how those of the last 30 days went")
     ledger: dict[str, Any]
     writer: dict[str, int]
     authority: dict[str, Any] | None

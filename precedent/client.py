@@ -24,7 +24,7 @@ from urllib.parse import quote
 import httpx2
 import orjson
 
-from precedent.client_calls import Call, Parts, Streamed, calls_of, get, post
+from precedent.client_calls import Call, Parts, Reviewed, ReviewPage, Streamed, calls_of, get, post
 from precedent.clock import Clock, SystemClock
 from precedent.errors import Fault, PrecedentError
 
@@ -204,6 +204,10 @@ class _Routes:
     def outcome(self, decision_id: str, metrics: Mapping[str, object], key: str | None, others: Mapping[str, object]) -> Call:
         return post(f"/outcomes/{quote(decision_id, safe='')}", {"metrics": metrics, **others}, key or self._new_key())
 
+    def answer(self, decision_id: str, answer: str, reason: str, digest: str, key: str | None) -> Call:
+        content = {"answer": answer, "reason": reason, "digest": digest}
+        return post(f"/decisions/{quote(decision_id, safe='')}/review", content, key or self._new_key())
+
     def stream(self, key: str | None) -> Parts:
         return Parts(key or self._new_key())
 
@@ -295,6 +299,16 @@ class Client(_Routes):
         answer: Outcome = self.send(self.outcome(decision_id, metrics, key, others))
         return answer
 
+    def list_reviews(self, **filters: object) -> ReviewPage:
+        """A page of the queue; `filters` are status, kind, node, limit and after."""
+        page: ReviewPage = self.send(get("/reviews", **filters))
+        return page
+
+    def review(self, decision_id: str, answer: str, reason: str, digest: str, *, key: str | None = None) -> Reviewed:
+        """Answer: approve, deny, reverse or confirm; `digest` is the hash of the decision that was looked at."""
+        recorded: Reviewed = self.send(self.answer(decision_id, answer, reason, digest, key))
+        return recorded
+
 
 class AsyncClient(_Routes):
     """The async client: at most 32 requests are in flight, others wait for their turn."""
@@ -365,3 +379,11 @@ class AsyncClient(_Routes):
     async def record_outcome(self, decision_id: str, metrics: Mapping[str, object], *, key: str | None = None, **others: object) -> Outcome:
         answer: Outcome = await self.send(self.outcome(decision_id, metrics, key, others))
         return answer
+
+    async def list_reviews(self, **filters: object) -> ReviewPage:
+        page: ReviewPage = await self.send(get("/reviews", **filters))
+        return page
+
+    async def review(self, decision_id: str, answer: str, reason: str, digest: str, *, key: str | None = None) -> Reviewed:
+        recorded: Reviewed = await self.send(self.answer(decision_id, answer, reason, digest, key))
+        return recorded

@@ -1,11 +1,11 @@
-"""What the client sends: one request, or a stream of events cut into requests that can each be sent again."""
+"""What the client sends and gets: one request, a stream of events cut into requests that can each be sent again, reviews."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 import orjson
@@ -43,6 +43,37 @@ def _as_written(value: object) -> orjson.Fragment:
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(format(value, "f"))
     raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+class Review(TypedDict):
+    """The fields of a row of the queue that callers branch on; the whole row is there. An answer is bound to the `digest`."""
+
+    decision_id: str
+    kind: str
+    node: str
+    action: str
+    status: str
+    is_overdue: bool
+    assigned_to: str | None
+    due_at: str | None
+    digest: str
+
+
+class ReviewPage(TypedDict):
+    """One page; `next` goes into `after`."""
+
+    items: list[Review]
+    next: str | None
+
+
+class Reviewed(TypedDict):
+    """A recorded answer; the whole of it is there."""
+
+    id: str
+    decision_id: str
+    answer: str
+    status: str
+    reviewer: str
 
 
 @dataclass(slots=True)

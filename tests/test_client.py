@@ -219,3 +219,25 @@ def test_what_is_wrong_with_a_stream_as_a_whole_is_raised() -> None:
     server = Scripted(problem(403, "SCOPE_MISSING"))
     with client_of(server, SteppingClock()) as client, pytest.raises(AccessRefused):
         client.append_stream([{"type": "T"}])
+
+
+def test_a_review_is_listed_and_answered_by_both_clients() -> None:
+    page, denied = {"items": [], "next": None}, {"id": "r-1", "status": "denied"}
+    server = Scripted(httpx2.Response(200, json=page), httpx2.Response(201, json=denied), httpx2.Response(201, json=denied))
+    clock = SteppingClock()
+    with client_of(server, clock) as client:
+        assert client.list_reviews(status="overdue", kind=None, node="finance") == page
+        assert client.review("d-1", "deny", "no", "ab" * 32)["status"] == "denied"
+
+    async def answer() -> None:
+        async with AsyncClient("http://api.test", clock=clock, transport=httpx2.MockTransport(server)) as async_client:
+            await async_client.review("d-1", "deny", "no", "ab" * 32, key="mine")
+
+    asyncio.run(answer())
+    listed, first, second = server.requests
+    assert listed.url.path + "?" + listed.url.query.decode() == "/reviews?status=overdue&node=finance"
+    assert (first.url.path, orjson.loads(first.content)) == (
+        "/decisions/d-1/review",
+        {"answer": "deny", "reason": "no", "digest": "ab" * 32},
+    )
+    assert (bool(first.headers["idempotency-key"]), second.headers["idempotency-key"]) == (True, "mine")

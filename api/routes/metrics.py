@@ -12,6 +12,7 @@ from api.models import MetricsAnswer
 from api.requests import authenticate, is_loopback
 from api.services import Services, services_of
 from precedent.ledger.projections import HEAD, TOTALS
+from precedent.people.reviews import review_rates
 from precedent.people.store import BACKLOG
 
 router = APIRouter(tags=["Metrics"])
@@ -28,17 +29,20 @@ async def metrics(request: Request) -> Response:
     measurements: Measurements = request.app.state.measurements
     head = await services.reads.fetch_one(HEAD, (services.chain_id,))
     totals = await services.reads.fetch(TOTALS, (services.chain_id,))
+    rates = await review_rates(services.reads, services.chain_id, services.clock.now_us())
     size = head[0] if head else 0
     accept = request.headers.get("accept", "")
     if "text/plain" in accept or "openmetrics" in accept:
         _set_gauges(measurements, services, size, totals)
         _set_outbox(measurements, *(await services.reads.fetch(BACKLOG, {"chain": services.chain_id}))[0])
+        measurements.set_reviews(rates)
         return Response(measurements.prometheus_text(), media_type=PROMETHEUS)
     authority = services.authority.loaded
     return json_response(
         {
             "requests": measurements.summary(),
             "decisions_last_day": [{"node": n, "verdict": v, "autonomy_level": level, "count": count} for n, v, level, count in totals],
+            "reviews": rates,
             "ledger": {"size": size, "head": head[1] if head else None},
             "writer": {"queue_depth": services.writer.queue_depth, "queue_limit": services.settings.append_queue_limit},
             "authority": {"epoch": authority.epoch, "halted": authority.flags.is_halted} if authority else None,

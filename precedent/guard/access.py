@@ -26,6 +26,8 @@ SCOPES = frozenset(
     }
 )  # fmt: skip
 PREFIX = "prc_"
+# The principal of what a deadline did, in the ledger: no token may speak under it.
+SYSTEM = "system"
 CACHE_SECONDS = 5.0
 CACHE_TOKENS = 1024
 
@@ -49,11 +51,14 @@ class Principal:
 def create_token(url: str, name: str, scopes: Sequence[str], nodes: Sequence[str] = ("*",), expires_in_days: float | None = None) -> str:
     """A new token, to be shown once: only its hash is kept. Its name is the principal of what is done with it.
 
-    Raises: FieldInvalid for an unknown scope; Conflict where a token of that name is in use; DatabaseUnavailable.
+    Raises: FieldInvalid for an unknown scope, or the name of our own processes; Conflict where a token of that name is in use;
+    DatabaseUnavailable.
     """
     unknown = sorted(set(scopes) - SCOPES)
     if unknown or not scopes:
         raise FieldInvalid(f"no such scopes: {', '.join(unknown) or '(none given)'}; there are {', '.join(sorted(SCOPES))}")
+    if name.casefold() == SYSTEM:
+        raise FieldInvalid(f"'{SYSTEM}' is the principal of what no person did: take another name")
     token = PREFIX + secrets.token_urlsafe(32)
     with connect(url) as connection:
         connection.execute(store.REVOKE_EXPIRED, (name,))

@@ -37,12 +37,12 @@ where chain_id = %s and model_id = %s and status <> 'serving'
 # later changes the row. Of an erased subject nothing is derived again.
 _QUALIFIED = """
 select d.id as decision_id, d.seq, d.node || '/' || d.action as scope, d.subject_id, d.inputs,
-       case when not p.decided then d.verdict when r.status = 'approved' then 'approve' else 'deny' end as verdict,
+       case when not p.decided then d.verdict when r.status in ('approved', 'confirmed') then 'approve' else 'deny' end as verdict,
        p.decided as by_person, q.at as qualified_at
 from precedent.decisions d
 left join precedent.outcomes o on o.chain_id = d.chain_id and o.decision_id = d.id and o.revision = 1 and o.seq < %(size)s
 left join precedent.reviews r
-    on r.chain_id = d.chain_id and r.decision_id = d.id and r.reviewer is not null and r.status in ('approved', 'denied')
+    on r.chain_id = d.chain_id and r.decision_id = d.id and r.reviewer is not null and r.closed_at is not null
 cross join lateral (select least(o.known_at, r.closed_at) as at) q
 cross join lateral (select coalesce(r.closed_at <= q.at, false) as decided) p
 where d.chain_id = %(chain)s and d.seq < %(size)s and q.at is not null

@@ -39,7 +39,8 @@ _ANSWERED = """
 select r.node, (r.closed_at at time zone 'UTC')::date as day, count(*) as answered_count,
        count(*) filter (where r.status = 'approved') as approved_count, count(*) filter (where r.status = 'denied') as denied_count
 from precedent.reviews r join precedent.decisions d on d.chain_id = r.chain_id and d.id = r.decision_id
-where r.chain_id = %(chain)s and d.seq < %(size)s and r.reviewer is not null and r.closed_at >= %(first)s and r.closed_at < %(after_last)s
+where r.chain_id = %(chain)s and d.seq < %(size)s and r.kind = 'escalation' and r.reviewer is not null
+  and r.closed_at >= %(first)s and r.closed_at < %(after_last)s
 group by 1, 2
 """
 # An outcome belongs to the day on which we knew its first revision, with the reward that was known when that day ended.

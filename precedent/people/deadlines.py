@@ -19,12 +19,12 @@ import structlog
 from precedent.clock import Clock, to_instant
 from precedent.db.engine import API, connect, with_options
 from precedent.errors import LedgerBroken, Unavailable
+from precedent.guard.access import SYSTEM
 from precedent.ledger.entry import Appended, Draft, Kind, Section, draft_entry
 from precedent.ledger.writer import append
 from precedent.people.review_store import Due, read_due, try_to_lead
 from precedent.people.reviews import instant_at
 
-PRINCIPAL = "system"
 TICK_SECONDS = 5.0
 LIMIT = 100
 
@@ -35,7 +35,7 @@ class Deadlines:
     """Acts on the deadlines of one chain. `act` is for one thread; `start` and `stop` run it beside an event loop."""
 
     def __init__(self, url: str, chain_id: UUID, clock: Clock) -> None:
-        self._url = with_options(url, statement_timeout="15000", application_name="precedent deadlines")
+        self._url = with_options(url, statement_timeout="15000")
         self._chain_id = chain_id
         self._clock = clock
         self._connection: psycopg.Connection[Any] | None = None
@@ -120,7 +120,7 @@ def step_of(clock: Clock, due: Due, now_us: int) -> Draft:
         "rule": due.rule,
         "now": to_instant(now_us),
         "to": to,
-        "principal": PRINCIPAL,
+        "principal": SYSTEM,
         "correlation_id": due.correlation_id,
     }
     return draft_entry(clock, Kind.REVIEW, {Section.CORE: core})

@@ -73,27 +73,32 @@ limit %(limit)s
 TRY_TO_LEAD = "select pg_try_advisory_lock(%s, %s)"
 
 # By node and kind: what waits, what is late, the oldest one's age; and of the last days what was answered, by whom, and how.
-# Overridden is an escalation that a person answered otherwise than the policy recommended.
+# Overridden is an escalation that a person answered otherwise than the policy recommended. By indexes alone: what can be reversed
+# no more is most of the table.
 RATES = """
 select r.node, r.kind,
-       count(*) filter (where w.is_waiting) as waiting,
-       count(*) filter (where w.is_waiting and r.kind = 'escalation' and r.due_at <= %(now)s) as overdue,
-       coalesce(extract(epoch from %(now)s - min(r.opened_at) filter (where w.is_waiting)), 0)::float8 as oldest_seconds,
+       count(*) filter (where r.is_waiting) as waiting,
+       count(*) filter (where r.is_waiting and r.kind = 'escalation' and r.due_at <= %(now)s) as overdue,
+       coalesce(extract(epoch from %(now)s - min(r.opened_at) filter (where r.is_waiting)), 0)::float8 as oldest_seconds,
        count(*) filter (where r.closed_at is not null and r.reviewer is not null) as answered,
        count(*) filter (where r.closed_at is not null and r.reviewer is null) as timed_out,
        count(*) filter (where r.reviewer is not null and a.recommended is not null) as advised,
        count(*) filter (where r.reviewer is not null and a.recommended <> r.answer) as overridden,
        count(*) filter (where r.status = 'reversed') as reversed,
        (percentile_cont(0.5) within group (order by extract(epoch from r.closed_at - r.opened_at)))::float8 as answer_seconds_p50
-from precedent.reviews r
-cross join lateral (
-    select r.status = 'open' and (r.kind <> 'reversible' or r.due_at > %(now)s) as is_waiting
-) w
+from (
+    select *, true as is_waiting from precedent.reviews
+    where chain_id = %(chain_id)s and kind in ('escalation', 'audit') and status = 'open'
+    union all
+    select *, true from precedent.reviews
+    where chain_id = %(chain_id)s and kind = 'reversible' and status = 'open' and coalesce(due_at, 'infinity'::timestamptz) > %(now)s
+    union all
+    select *, false from precedent.reviews where chain_id = %(chain_id)s and closed_at > %(since)s
+) r
 left join lateral (
     select d.output -> 'recommendation' ->> 'verdict' as recommended from precedent.decisions d
     where d.chain_id = r.chain_id and d.id = r.decision_id and r.kind = 'escalation' and r.reviewer is not null
 ) a on true
-where r.chain_id = %(chain_id)s and (r.closed_at > %(since)s or w.is_waiting)
 group by r.node, r.kind order by r.node, r.kind
 """
 RATE_COLUMNS = (

@@ -84,3 +84,12 @@ def test_quantiles_are_the_upper_bounds_of_their_buckets() -> None:
     assert (row["count"], row["by_status"]) == (100, {"200": 99, "500": 1})
     assert (row["p50_ms"], row["p95_ms"], row["p99_ms"]) == (2.0, 2.0, 50.0)
     assert Measurements().summary() == []
+
+
+def test_reviews_are_measured_by_node_and_kind(api: Api) -> None:
+    api.decide(facts={"requested_discount_pct": 0.18})
+    [row] = [one for one in api.client.get("/metrics").json()["reviews"] if (one["node"], one["kind"]) == ("finance", "escalation")]
+    assert row["waiting"] >= 1
+    text = api.client.get("/metrics", headers={"accept": "text/plain"}).text
+    assert f'precedent_reviews_waiting{{kind="escalation",node="finance"}} {float(row["waiting"])}' in text
+    assert "precedent_review_override_rate" not in text, "a share of nothing is not told"

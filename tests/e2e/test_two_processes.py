@@ -11,8 +11,10 @@ import orjson
 import psycopg
 import pytest
 from load import DEAL, require_recorded, under_load
-from running_api import ApiProcess, install, serve
+from running_api import ApiProcess, install, serve, wait_until
+from sample_entries import append_all, escalation
 
+from precedent.guard.access import create_token
 from precedent.ledger.entry import Kind
 from precedent.ledger.verify import verify_database
 
@@ -48,6 +50,19 @@ def test_a_person_who_comes_to_two_processes_at_once_is_one_subject(pair: list[A
         whole = [client.get(f"/decisions/{answer.json()['id']}").json() for answer in answers]
     assert len({one["subject_id"] for one in whole}) == 1
     assert {one["personal"]["customer_id"] for one in whole} == {"C-both"}
+
+
+def test_of_32_answers_at_once_over_two_processes_one_is_recorded(pair: list[ApiProcess]) -> None:
+    asker = create_token(pair[0].database_url, "asker", ["decisions:write"])
+    with pair[0].client(authorization=f"Bearer {asker}") as client:
+        decision = client.post("/decisions/finance", json=DEAL | {"requested_discount_pct": 0.18}).json()
+    body = {"answer": "approve", "reason": "looked at", "digest": decision["hash"]}
+    answers = ask_at_once(pair, 32, f"/decisions/{decision['id']}/review", body)
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 31
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"REVIEW_CLOSED"}
+    with psycopg.connect(pair[0].database_url) as connection:
+        count = connection.execute("select count(*) from ledger.entry where get_byte(envelope, 1) = %s", (int(Kind.REVIEW),)).fetchone()
+    assert count == (1,)
 
 
 def test_no_decision_commits_under_a_stale_flag(pair: list[ApiProcess]) -> None:
@@ -93,3 +108,18 @@ def require_epochs(database_url: str) -> int:
             elif not flag["enabled"]:
                 assert core["result"]["verdict"] == "deny"
     return judged
+
+
+def test_two_processes_let_each_deadline_act_once(pair: list[ApiProcess]) -> None:
+    late = [escalation(number, within_seconds=0) for number in range(30)]
+    append_all(pair[0].database_url, late)
+
+    def rows(statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(pair[0].database_url) as connection:
+            return connection.execute(statement.encode(), ([draft.entry_id for draft in late],)).fetchall()
+
+    closed = "select decision_id from precedent.reviews where decision_id = any(%s) and status = 'denied' and reviewer is null"
+    wait_until(lambda: len(rows(closed)) == len(late), 30, "the deadlines to act")
+    told = "select payload ->> 'decision_id' from precedent.outbox where topic = 'review.timed_out'"
+    told += " and (payload ->> 'decision_id')::uuid = any(%s)"
+    assert sorted(row[0] for row in rows(told)) == sorted(str(draft.entry_id) for draft in late)

@@ -154,3 +154,9 @@ def test_what_is_remembered_is_bounded(database_url: str) -> None:
         assert reads.asked == asked + 1
 
     with_access(database_url, use)
+
+
+@pytest.mark.parametrize("name", ["system", "System"])
+def test_no_token_speaks_under_the_name_of_our_own_processes(database_url: str, name: str) -> None:
+    with pytest.raises(FieldInvalid, match="no person did"):
+        create_token(database_url, name, ["read"])

@@ -55,16 +55,23 @@ def test_a_decision_has_a_vector_once_it_has_an_outcome_and_not_before(filled: t
 
 
 def test_a_decision_that_a_person_answered_has_one_under_that_answer(filled: tuple[str, UUID]) -> None:
+    """Approved and confirmed count as approvals, denied and reversed as denials; what nobody answered in time was nobody's word."""
     url, chain_id = filled
-    with connect(url) as connection:
-        connection.execute(
-            "update precedent.reviews set status = 'denied', reviewer = 'anna', answer = 'deny', closed_at = now()"
-            " where decision_id = (select decision_id from precedent.reviews order by opened_at limit 1)"
-        )
+    asked = [sample.escalation(n) for n in (51, 52, 53)]
+    undone, kept = sample.reversible(54), sample.audited(55)
+    sample.append_all(url, [*asked, undone, kept])
+    for draft, kind, answer in (
+        *((asked[0], "escalation", "approve"), (asked[1], "escalation", "deny")),
+        *((undone, "reversible", "reverse"), (kept, "audit", "confirm")),
+    ):
+        sample.append_all(url, [sample.review_step("answer", draft, kind, answer)])
+    sample.append_all(url, [sample.review_step("time_out", asked[2], "escalation", "deny", now="2099-01-01T00:00:00.000000Z")])
     embedding.embed_last(url, chain_id, TypedEmbedder(), ALL, 100)
     with connect(url) as connection:
-        by_person = connection.execute("select verdict from precedent.decision_embeddings_384 where by_person").fetchall()
-    assert by_person == [("deny",)]
+        by_person = connection.execute("select decision_id, verdict from precedent.decision_embeddings_384 where by_person").fetchall()
+    assert dict(by_person) == {
+        asked[0].entry_id: "approve", asked[1].entry_id: "deny", undone.entry_id: "deny", kept.entry_id: "approve",
+    }  # fmt: skip
 
 
 def test_days_that_are_done_one_by_one_backwards_or_twice_give_the_same_rows(filled: tuple[str, UUID]) -> None:

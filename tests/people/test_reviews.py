@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -10,13 +11,14 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from sample_entries import append_all, decision
+from sample_entries import append_all, audited, decision, escalation, reversible, review_step
 
 from precedent.db.engine import API, connect
+from precedent.db.reads import Reads
 from precedent.errors import FieldInvalid
 from precedent.ledger.store import chain_id_of
 from precedent.people.review_store import QUEUE
-from precedent.people.reviews import Filters, ReviewPage, is_drawn, page_of, queue_parameters
+from precedent.people.reviews import Filters, ReviewPage, is_drawn, page_of, queue_parameters, review_rates
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -184,3 +186,40 @@ def test_a_bad_question_is_refused_with_its_place(status: str, limit: int, after
     with pytest.raises(FieldInvalid) as caught:
         queue_parameters(uuid.uuid4(), Filters(["*"], status), 0, limit, after)
     assert [fault.pointer for fault in caught.value.faults] == [pointer]
+
+
+def test_rates_tell_what_waits_and_how_the_answered_ones_went(database_url: str, chain_id: UUID) -> None:
+    """Of four recommendations one was overridden; of two audits one was reversed; a closed window waits for nobody."""
+    advice = {"recommendation": {"verdict": "approve", "level": 2, "rule": "broad"}}
+    advised = [escalation(number, **advice) for number in range(4)]
+    unadvised, late, waiting = escalation(4), escalation(5, within_seconds=0), escalation(6, within_seconds=None)
+    lapsed, living, undone = reversible(7, seconds=0), reversible(8), reversible(9)
+    kept, dropped = audited(10), audited(11)
+    append_all(database_url, [*advised, unadvised, late, waiting, lapsed, living, undone, kept, dropped])
+    answers = [
+        *((one, "escalation", "approve") for one in advised[:3]),
+        (advised[3], "escalation", "deny"),
+        (unadvised, "escalation", "deny"),
+    ]
+    answers += [(undone, "reversible", "reverse"), (kept, "audit", "confirm"), (dropped, "audit", "reverse")]
+    append_all(database_url, [review_step("answer", *one) for one in answers])
+
+    async def read(ahead: timedelta = timedelta()) -> dict[str, dict[str, Any]]:
+        reads = Reads(database_url, 1)
+        await reads.open()
+        try:
+            now_us = int((datetime.now(UTC) + ahead).timestamp() * 1_000_000)
+            return {row["kind"]: row for row in await review_rates(reads, chain_id, now_us)}
+        finally:
+            await reads.close()
+
+    rates = asyncio.run(read())
+    columns = ("waiting", "overdue", "answered", "timed_out", "advised", "overridden", "override_rate", "reversed", "reversal_rate")
+    assert {kind: tuple(row[name] for name in columns) for kind, row in rates.items()} == {
+        "escalation": (2, 1, 5, 0, 4, 1, 0.25, 0, None),
+        "reversible": (1, 0, 1, 0, 0, 0, None, 1, None),
+        "audit": (0, 0, 2, 0, 0, 0, None, 1, 0.5),
+    }
+    later = asyncio.run(read(timedelta(days=31)))
+    assert {kind: row["waiting"] for kind, row in later.items()} == {"escalation": 2}, "what was closed is out of the window"
+    assert later["escalation"]["oldest_seconds"] == pytest.approx(31 * 86400, abs=600)

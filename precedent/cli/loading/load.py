@@ -41,7 +41,7 @@ class Target:
     token: str
 
 
-def target_of(settings: Settings, url: str | None, token: str | None) -> Target:
+def target_of(settings: Settings, url: str | None, token: str | None, scope: str = "import") -> Target:
     """What was given, else what runs from this home and its development token.
 
     Raises: TokenMissing.
@@ -50,7 +50,7 @@ def target_of(settings: Settings, url: str | None, token: str | None) -> Target:
     at = url or (supervisor.addresses.get("api_url") if supervisor else None) or settings.api_url
     secret = token or read_secret(settings.home_dir / DEVELOPMENT_TOKEN)
     if secret is None:
-        raise TokenMissing("no token: give --token or PRECEDENT_TOKEN, with the scope import (`precedent token create`)")
+        raise TokenMissing(f"no token: give --token or PRECEDENT_TOKEN, with the scope {scope} (`precedent token create`)")
     return Target(at.rstrip("/"), secret)
 
 

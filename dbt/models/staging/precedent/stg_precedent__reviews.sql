@@ -11,6 +11,7 @@ final as (
     select
         chain_id,
         decision_id,
+        kind,
         node,
         action,
         status,
@@ -21,7 +22,12 @@ final as (
         closed_at,
         reviewer,
         answer,
-        reason
+        reason,
+        reminded_at,
+        raised_at,
+        raised_to,
+        timed_out_at,
+        answer_id
     from reviews
 
 )
