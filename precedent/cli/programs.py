@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,6 +47,17 @@ def postgres_program(command: ServerCommand) -> Program:
         stop_signal=signal.SIGINT,
         grace_seconds=30.0,
         user=command.user,
+    )
+
+
+def signer_program(settings: Settings, environment: dict[str, str]) -> Program:
+    """The signer, where settings make it a process of its own."""
+    return Program(
+        name="signer",
+        argv=(sys.executable, "-P", "-m", "precedent.cli.main", "signer"),
+        environment=environment,
+        folder=project_root(),
+        is_ready=lambda: _is_listening(settings.signer_socket_path),
     )
 
 
@@ -150,6 +162,12 @@ def is_daemon_healthy(webserver_url: str, began_us: int) -> bool:
 def beside_python(name: str) -> str:
     """The program that was installed into the environment of this interpreter."""
     return str(Path(sys.executable).with_name(name))
+
+
+def _is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(str(path)) == 0
 
 
 def _text(value: object) -> str:

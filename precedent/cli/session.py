@@ -79,6 +79,9 @@ class Session:
         url = self._start_database()
         prepare_database(url)
         self.environment = programs.child_environment(settings, url, development.internal_token(settings, self.clock))
+        if settings.signer == "process":
+            self.supervisor.add(programs.signer_program(settings, self.environment))
+            self.run_until(lambda: self.supervisor.is_ready("signer"))
         self.supervisor.add(programs.api_program(settings, self.environment, with_reload=choice.has_reload))
         if settings.mode == "development":
             self.token = development.development_token(settings, url)

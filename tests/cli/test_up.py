@@ -106,6 +106,26 @@ def test_status_names_the_addresses_and_each_process(running: Copy) -> None:
     assert get(f"{report['api_url']}/health") == (200, {"ok": True})
 
 
+def test_a_signer_of_its_own_is_started_where_settings_say_so(copy: Copy) -> None:
+    copy.environment["PRECEDENT_SIGNER"] = "process"
+    copy.up()
+    status = copy.status()
+    assert {name: process["state"] for name, process in status["processes"].items()} == dict.fromkeys(
+        ("postgres", "signer", "api"), "ready"
+    )
+    token = (copy.home / "dev-token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def ask(path: str, body: bytes | None = None) -> Any:
+        with urllib.request.urlopen(urllib.request.Request(status["api_url"] + path, body, headers), timeout=30) as answer:
+            return json.load(answer)
+
+    decision = ask("/decisions/finance", FIRST_DECISION.encode())
+    # What a checkpoint covers was signed by that process: the API in this mode has no other signer.
+    assert ask(f"/decisions/{decision['id']}/proof?wait=proof")["checkpoint"]
+    assert stat.S_ISSOCK((copy.home / "run" / "signer.sock").stat().st_mode)
+
+
 def test_the_first_call_that_is_printed_works_with_the_token_that_is_printed(running: Copy) -> None:
     told = running.told  # type: ignore[attr-defined]
     token = (running.home / "dev-token").read_text().strip()
