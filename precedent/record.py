@@ -150,6 +150,9 @@ class Recorder:
         band_numbers = result["band_numbers"] if result["verdict"] == "approve" else None
         reward_ppm = reward_of(policy, action, metrics, band_numbers)
         imported = decision.core["call"]["as_of"] is not None or observation.as_of_us is not None
+        # Only what a person may take back is asked for: most decisions are none of it.
+        may_be_reversed = bool(result["reversible_seconds"] or result["audit_ppm"])
+        is_reversed = may_be_reversed and await self._entries.is_reversed(observation.decision_id)
         core = {
             "decision_id": str(observation.decision_id),
             "node": decision.core["node"],
@@ -159,7 +162,7 @@ class Recorder:
             "as_of": _instant(observation.as_of_us),
             "reward_ppm": reward_ppm,
             # Nothing is learned from history, nor from what a person decided.
-            "counted": reward_ppm is not None and not imported and result["effective"] and result["level"] > 0,
+            "counted": reward_ppm is not None and not imported and not is_reversed and result["effective"] and result["level"] > 0,
             "received_hash": call.received_hash(None),
             "correlation_id": call.correlation_id,
             "principal": call.principal,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
@@ -73,10 +73,18 @@ def show(told: Explanation, chain: str, console: Console) -> None:
     _show_values(console, "Facts", told.facts)
     _show_values(console, "What was known from before", told.memory)
     if told.review:
-        console.print(f"\n[bold]The person's answer[/]\n  {told.review['status']}, asked: {escape(told.review['to'] or '–')}")
+        _show_review(console, told.review)
     if told.outcome:
         _show_values(console, "What came of it", told.outcome["metrics"])
     console.print(f"\n[dim]{told.policy_version}, decided {told.decided_at}, chain {chain}, entry {told.seq}, leaf {told.hash}[/]")
+
+
+def _show_review(console: Console, review: Mapping[str, Any]) -> None:
+    said = f"{review['status']}, asked: {escape(review['to'] or '–')}"
+    if review["closed_at"]:
+        by = escape(review["reviewer"] or "its deadline")
+        said = f"{review['status']} by {by}, {review['closed_at']}: {escape(review['reason'] or '–')}"
+    console.print(f"\n[bold]The person's answer[/]\n  {said}")
 
 
 def _show_values(console: Console, title: str, values: Sequence[Told]) -> None:

@@ -35,6 +35,8 @@ select o.seq, o.revision from unnest(%s::int8[]) s (seq)
 cross join lateral (select * from precedent.outcomes o where o.chain_id = %s and o.seq = s.seq offset 0) o
 """
 
+REVERSED = "select 1 from precedent.reviews where chain_id = %s and decision_id = %s and status = 'reversed'"
+
 SUBJECTS = """
 select s.lookup_hash, s.subject_id, k.epoch_key, k.wrapped
 from unnest(%s::bytea[]) h (hash)
@@ -89,6 +91,13 @@ class Entries:
         Raises: DatabaseUnavailable.
         """
         return await self._revisions.get(seq)
+
+    async def is_reversed(self, decision_id: UUID) -> bool:
+        """Whether a person took the decision back.
+
+        Raises: DatabaseUnavailable.
+        """
+        return await self._reads.fetch_one(REVERSED, (self._chain_id, decision_id)) is not None
 
     async def _fetch_revisions(self, seqs: list[int]) -> dict[int, int]:
         return dict(await self._reads.fetch(REVISIONS, (seqs, self._chain_id)))

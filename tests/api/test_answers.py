@@ -224,6 +224,14 @@ def test_32_copies_of_one_answer_at_once_are_one_and_all_are_told(api: Api, aske
     assert api.ledger_size() == before + 1
 
 
+def test_nothing_is_learned_from_the_outcome_of_a_decision_that_was_taken_back(api: Api, asker: dict[str, str]) -> None:
+    kept, undone = decided(api, asker, "reversible"), decided(api, asker, "reversible")
+    assert answer(api, undone, "reverse").status_code == 201
+    for decision, counted in ((kept, True), (undone, False)):
+        outcome = api.client.post(f"/outcomes/{decision['id']}", json={"metrics": {"won": True, "margin": 0.3}}).json()
+        assert outcome["counted"] is counted
+
+
 def test_the_queue_is_filtered_paged_and_tells_what_an_answer_is_bound_to(api: Api, asker: dict[str, str]) -> None:
     made = {kind: decided(api, asker, kind) for kind in ("escalation", "reversible", "audit")}
     for kind, decision in made.items():
