@@ -227,12 +227,13 @@ class Client(_Routes):
         clock: Clock | None = None,
         transport: httpx2.BaseTransport | None = None,
         pause: Callable[[float], None] = time.sleep,
+        attempt_seconds: float = ATTEMPT_TIMEOUT_SECONDS,
     ) -> None:
         super().__init__(token, clock, patience_seconds)
         self.pause = pause
         limits = httpx2.Limits(max_connections=CONNECTIONS_LIMIT)
         self.http = httpx2.Client(
-            base_url=base_url, headers=self.headers, timeout=ATTEMPT_TIMEOUT_SECONDS, limits=limits, transport=transport, trust_env=False
+            base_url=base_url, headers=self.headers, timeout=attempt_seconds, limits=limits, transport=transport, trust_env=False
         )
 
     def __enter__(self) -> Self:

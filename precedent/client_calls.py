@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypedDict
 from urllib.parse import urlencode
@@ -37,6 +37,11 @@ def get(path: str, **query: object) -> Call:
 def post(path: str, content: object, key: str, correlation_id: str | None = None) -> Call:
     """A changing call; a Decimal is written with its digits."""
     return Call("POST", path, orjson.dumps(content, default=_as_written), key, correlation_id)
+
+
+def put(path: str, content: object, key: str) -> Call:
+    """As `post`, for what is set."""
+    return replace(post(path, content, key), method="PUT")
 
 
 def _as_written(value: object) -> orjson.Fragment:

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
+import orjson
 import psycopg
 from running_api import ApiProcess
+
+from precedent.ledger.entry import Kind
 
 DEAL: dict[str, Any] = {"deal_value": 12000, "base_margin_pct": 0.31, "requested_discount_pct": 0.08, "customer_tier": "A"}
 
@@ -67,3 +70,31 @@ def require_recorded(database_url: str, acknowledged: Sequence[dict[str, Any]]) 
         rows = connection.execute("select entry_id::text, seq, encode(leaf, 'hex') from ledger.entry").fetchall()
     places = {entry_id: (seq, leaf) for entry_id, seq, leaf in rows}
     assert {one["id"]: (one["receipt"]["seq"], one["hash"]) for one in acknowledged}.items() <= places.items()
+
+
+def require_epochs(database_url: str) -> int:
+    """Each decision names the epoch of the last flag or policy before it, and the control that held then; how many there were."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "select e.seq, get_byte(e.envelope, 1), s.stored[1] from ledger.entry e join ledger.section s using (chain_id, seq) "
+            "where not s.is_personal order by e.seq"
+        ).fetchall()
+    epoch, halted, judged = 0, False, 0
+    flag = {"enabled": False, "max_level": 0}
+    for seq, kind, stored in rows:
+        core = orjson.loads(stored)
+        if kind in (Kind.POLICY, Kind.FLAG):
+            epoch = seq + 1
+        if kind == Kind.FLAG and core["node"] == "*":
+            halted = not core["enabled"]
+        elif kind == Kind.FLAG and core["node"] == "finance":
+            flag = {"enabled": core["enabled"], "max_level": core["max_level"]}
+        elif kind == Kind.DECISION:
+            judged += 1
+            assert core["derivation"]["epoch"] == epoch, seq
+            assert core["derivation"]["control"] == {"halted": halted, **flag}, seq
+            if halted:
+                assert core["result"]["reasons"][0]["code"] == "HALTED"
+            elif not flag["enabled"]:
+                assert core["result"]["verdict"] == "deny"
+    return judged

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
-import orjson
 import psycopg
 import pytest
-from load import DEAL, require_recorded, under_load
+from halts import halt_and_resume, require_halts_held
+from load import DEAL, require_epochs, require_recorded, under_load
 from running_api import ApiProcess, install, serve, wait_until
 from sample_entries import append_all, escalation
 
@@ -82,32 +82,14 @@ def test_no_decision_commits_under_a_stale_flag(pair: list[ApiProcess]) -> None:
     assert report.is_intact, str(report)
 
 
-def require_epochs(database_url: str) -> int:
-    """Each decision names the epoch of the last flag or policy before it, and the control that held then; how many there were."""
-    with psycopg.connect(database_url) as connection:
-        rows = connection.execute(
-            "select e.seq, get_byte(e.envelope, 1), s.stored[1] from ledger.entry e join ledger.section s using (chain_id, seq) "
-            "where not s.is_personal order by e.seq"
-        ).fetchall()
-    epoch, halted, judged = 0, False, 0
-    flag = {"enabled": False, "max_level": 0}
-    for seq, kind, stored in rows:
-        core = orjson.loads(stored)
-        if kind in (Kind.POLICY, Kind.FLAG):
-            epoch = seq + 1
-        if kind == Kind.FLAG and core["node"] == "*":
-            halted = not core["enabled"]
-        elif kind == Kind.FLAG and core["node"] == "finance":
-            flag = {"enabled": core["enabled"], "max_level": core["max_level"]}
-        elif kind == Kind.DECISION:
-            judged += 1
-            assert core["derivation"]["epoch"] == epoch, seq
-            assert core["derivation"]["control"] == {"halted": halted, **flag}, seq
-            if halted:
-                assert core["result"]["reasons"][0]["code"] == "HALTED"
-            elif not flag["enabled"]:
-                assert core["result"]["verdict"] == "deny"
-    return judged
+def test_a_halt_holds_at_once_on_processes_that_hear_of_nothing(pair: list[ApiProcess]) -> None:
+    with pair[0].client() as client:
+        flag = {"enabled": True, "max_level": 3, "reason": "for this test"}
+        assert client.put("/flags/finance/approve_discount", json=flag).status_code == 200
+        assert client.put("/kill-switch", json={"halted": False, "reason": "for this test"}).status_code == 200
+    load, unheard_count = halt_and_resume(pair, threads=3, times=4)
+    assert unheard_count
+    require_halts_held(pair, load, times=4)
 
 
 def test_two_processes_let_each_deadline_act_once(pair: list[ApiProcess]) -> None:
