@@ -48,7 +48,12 @@ def _review(one: dict[str, Any], visitor: Visitor | None) -> Html:
     is_open = one["status"] == "open"
     pairs: list[tuple[str, Content]] = [("why", one["why"] or "–"), ("asked by", one["asked_by"] or "–")]
     pairs += [("recommended", one["recommended"])] if one["recommended"] else []
-    pairs += [("waits for", " and ".join(name for name in (one["assigned_to"], one["raised_to"]) if name) or "whoever is on duty")]
+    pairs += [
+        (
+            "waits for" if is_open else "asked",
+            " and ".join(name for name in (one["assigned_to"], one["raised_to"]) if name) or "whoever is on duty",
+        )
+    ]
     pairs += [("until", _instant(one["due_at"]) + (" (overdue)" if one["is_overdue"] else ""))] if one["due_at"] and is_open else []
     if not is_open:
         by = one["reviewer"] or "its deadline"
@@ -75,6 +80,8 @@ def _form(one: dict[str, Any], visitor: Visitor) -> Html:
     return element(
         "form",
         proof_field(visitor),
+        # Enter presses a form's first button: this one does nothing, so that nobody approves by finishing a sentence.
+        element("button", type="submit", disabled=True, hidden=True),
         element("input", type="hidden", name="digest", value=one["digest"]),
         element("label", "Reason", for_=field),
         element("input", type="text", id=field, name="reason", required=True, maxlength=str(REASON_LIMIT_CHARS), autocomplete="off"),

@@ -65,7 +65,9 @@ async def list_reviews(
     if not is_page:
         return json_response({"items": found.reviews, "next": found.next}, 200, BY_ACCEPT)
     visitor = visitor_of(request, services, principal)
-    answer = page("Waiting for people", queue_body(found, filters, node, visitor), visitor=visitor)
+    answer = page(
+        "Waiting for people" if status in ("open", "overdue") else "Reviews", queue_body(found, filters, node, visitor), visitor=visitor
+    )
     answer.headers.update(BY_ACCEPT)
     return answer
 

@@ -42,7 +42,7 @@ def test_an_evaluation_is_a_recorded_decision_with_its_reasons(api: Api, discoun
     assert (answer.json()["decision"], told["verdict"]) == (permitted, verdict)
     assert told["reasons"]
     recorded = api.client.get(f"/decisions/{told['id']}").json()
-    assert {name: recorded[name] for name in told} == told
+    assert {name: recorded[name] for name in told if name != "review"} == {name: said for name, said in told.items() if name != "review"}
     assert recorded["inputs"] == {
         "deal_value": 1_200_000,
         "base_margin_pct": 3100,

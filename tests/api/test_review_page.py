@@ -67,6 +67,8 @@ def test_the_page_shows_the_queue_and_a_form_answers_a_review(api: Api, asker: d
     assert f"/decisions/{decision['id']}/explanation" in page.text
     fields = form_of(page.text, decision)
     assert fields["digest"] == decision["hash"]
+    buttons = re.findall(r"<button [^>]*>", page.text.partition(f'action="/reviews/{decision["id"]}"')[2].partition("</form>")[0])
+    assert "disabled" in buttons[0], "Enter presses the first: it must not answer"
     done = send(browser, decision, fields | {"answer": "deny", "reason": "too much"})
     assert (done.status_code, done.headers["location"]) == (303, "/reviews")
     assert status_of(api, decision) == ("denied", "anna", "too much")

@@ -144,6 +144,7 @@ def test_overdue_is_an_escalation_whose_time_is_over(database_url: str, connecti
     [review] = listed(connection, chain_id, "overdue").reviews
     assert (review["decision_id"], review["is_overdue"]) == (late, True)
     assert [review["is_overdue"] for review in listed(connection, chain_id).reviews] == [True, False]
+    assert listed(connection, chain_id, "overdue", kind="reversible").reviews == (), "a window that closed is late for nobody"
 
 
 @pytest.mark.parametrize("audit_ppm", [0, 1, 100_000, 500_000, 1_000_000])
