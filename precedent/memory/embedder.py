@@ -60,7 +60,8 @@ class TypedEmbedder:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return {"kind": "typed", "weights": self._encoder.weights}
+        ranks = {name: list(table) for name, table in self._encoder.ranks.items()}
+        return {"kind": "typed", "weights": self._encoder.weights} | ({"ranks": ranks} if ranks else {})
 
     def digest(self, case: Case) -> bytes:
         return sha256(json.dumps(encodable(case.inputs), sort_keys=True, ensure_ascii=False).encode()).digest()
@@ -166,7 +167,7 @@ def embedder_of(model_id: str, parameters: Mapping[str, Any], api_key: str | Non
     Raises: SettingsInvalid for one that can't be made here.
     """
     if parameters.get("kind") == "typed":
-        return TypedEmbedder(TypedEncoder(model_id, parameters.get("weights")))
+        return TypedEmbedder(TypedEncoder(model_id, parameters.get("weights"), parameters.get("ranks")))
     if api_key is None:
         raise SettingsInvalid(f"'{model_id}' needs OPENAI_API_KEY")
     return OpenAIEmbedder(api_key, base_url, model_id)

@@ -6,7 +6,7 @@ filled beside the one that serves, which goes on serving until `serve` is asked 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ import psycopg
 
 from precedent.db.engine import PIPELINE, connect
 from precedent.errors import FieldInvalid
-from precedent.memory.embed import TypedEncoder, encodable
+from precedent.memory.embed import TypedEncoder, encodable, typed_model_id
 from precedent.memory.embedder import Case, Embedder, TypedEmbedder
 from precedent.memory.embedding_store import (
     Model,
@@ -29,6 +29,7 @@ from precedent.memory.embedding_store import (
     register_model,
     serve_model,
 )
+from precedent.memory.ranks import MIN_NUMBERS, freeze_ranks
 
 BATCH = 500
 DAWN = datetime(1, 1, 2, tzinfo=UTC)
@@ -57,6 +58,23 @@ def embed_last(url: str, chain_id: UUID, embedder: Embedder, size: int, last: in
     return _embed(url, chain_id, embedder, lambda connection: read_last_qualified(connection, chain_id, size, last))
 
 
+def ranked_on_last(url: str, chain_id: UUID, size: int, last: int, weights: Mapping[str, int]) -> TypedEmbedder:
+    """A model whose numbers lie by their ranks among the `last` decisions that qualified latest, in the registry from now on.
+
+    What comes later changes no table: trained again it is another model, with another id.
+
+    Raises: FieldInvalid where no fact of theirs was seen often enough; DatabaseUnavailable.
+    """
+    with connect(url, PIPELINE) as connection:
+        ranks = freeze_ranks(encodable(one.inputs) for one in read_last_qualified(connection, chain_id, size, last))
+        if not ranks:
+            raise FieldInvalid(f"couldn't rank: no number stands in {MIN_NUMBERS} of the last {last} decisions that qualified")
+        embedder = TypedEmbedder(TypedEncoder(typed_model_id(weights, ranks), weights, ranks))
+        _registered(connection, chain_id, embedder)
+        connection.commit()
+    return embedder
+
+
 def serve(url: str, chain_id: UUID, embedder: Embedder, size: int) -> None:
     """Let precedents be found by this model from now on.
 
@@ -80,7 +98,7 @@ def serving_encoder(connection: psycopg.Connection, chain_id: UUID) -> TypedEnco
     Raises: SettingsInvalid for one that this release can't reproduce.
     """
     model = read_serving(connection, chain_id)
-    return TypedEncoder(model.model_id, model.parameters.get("weights")) if model else TypedEncoder()
+    return TypedEncoder(model.model_id, model.parameters.get("weights"), model.parameters.get("ranks")) if model else TypedEncoder()
 
 
 def _embed(url: str, chain_id: UUID, embedder: Embedder, read: Callable[[psycopg.Connection], list[Qualified]]) -> Embedded:

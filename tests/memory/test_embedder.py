@@ -10,7 +10,7 @@ import pytest
 from embedding_server import DIMENSION, EmbeddingServer, serve_embeddings, vector_of
 
 from precedent.errors import EmbeddingRefused, PipelineUnavailable, SettingsInvalid
-from precedent.memory.embed import TYPED_V1, TypedEncoder, weighted_model_id
+from precedent.memory.embed import TYPED_V1, TypedEncoder, typed_model_id
 from precedent.memory.embedder import Case, OpenAIEmbedder, TypedEmbedder, check_vectors, embedder_of
 
 CASE = Case("finance/approve_discount", {"deal_value": 1_200_000, "tier": "A", "note": "call anna@example.com or +49 30 1234567"})
@@ -96,7 +96,7 @@ def test_vectors_of_another_count_are_refused() -> None:
 
 def test_weights_are_a_model_of_their_own_that_moves_what_they_name() -> None:
     weights = {"deal_value": 400}
-    heavy, plain = TypedEncoder(weighted_model_id(weights), weights), TypedEncoder()
+    heavy, plain = TypedEncoder(typed_model_id(weights), weights), TypedEncoder()
     assert heavy.model_id.startswith(f"{TYPED_V1}+")
     small, large = {"deal_value": 1, "tier": "A"}, {"deal_value": 1_000_000, "tier": "A"}
 
@@ -108,12 +108,12 @@ def test_weights_are_a_model_of_their_own_that_moves_what_they_name() -> None:
         with pytest.raises(SettingsInvalid):
             TypedEncoder(model_id, held)
     with pytest.raises(SettingsInvalid):
-        TypedEncoder(weighted_model_id({"x": -1}), {"x": -1})
+        TypedEncoder(typed_model_id({"x": -1}), {"x": -1})
 
 
 def test_the_registry_makes_the_same_embedder_again() -> None:
     weights = {"deal_value": 400}
-    first = TypedEmbedder(TypedEncoder(weighted_model_id(weights), weights))
+    first = TypedEmbedder(TypedEncoder(typed_model_id(weights), weights))
     second = embedder_of(first.model_id, first.parameters)
     assert second.embed([CASE]) == first.embed([CASE])
     assert second.digest(CASE) == first.digest(CASE)

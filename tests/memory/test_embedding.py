@@ -20,12 +20,12 @@ from precedent.ledger.entry import Draft, Kind, Section, draft_entry
 from precedent.ledger.keyring import seal
 from precedent.ledger.store import chain_id_of
 from precedent.memory import embedding
-from precedent.memory.embed import TYPED_V1, TypedEncoder, weighted_model_id
+from precedent.memory.embed import TYPED_V1, TypedEncoder, typed_model_id
 from precedent.memory.embedder import Case, OpenAIEmbedder, TypedEmbedder
 from precedent.memory.embedding_store import read_models, register_model
 
 WEIGHTS = {"deal_value": 300}
-HEAVY = TypedEmbedder(TypedEncoder(weighted_model_id(WEIGHTS), WEIGHTS))
+HEAVY = TypedEmbedder(TypedEncoder(typed_model_id(WEIGHTS), WEIGHTS))
 ALL = 10**9
 
 
