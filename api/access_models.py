@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.models import DecisionAnswer, Fault
+from api.contracts import Text
+from api.models import IN_PLACE, DecisionAnswer, Fault
 
 _EXAMPLE: dict[str, Any] = {
     "subject": {"type": "customer", "id": "C-4711", "properties": {"customer_tier": "A"}},
@@ -14,18 +15,20 @@ _EXAMPLE: dict[str, Any] = {
     "resource": {"type": "deal", "id": "D-1", "properties": {"deal_value": 12000, "base_margin_pct": 0.31}},
     "context": {},
 }
+# May be left out, and is nothing else than what it is.
+_LEFT_OUT: Any = Field(default_factory=dict)
 
 
 class AccessEntity(BaseModel):
     """A subject or a resource. Where the action has a fact that finds a thing of this `type`, `id` is that fact."""
 
-    type: str
-    id: str
+    type: Text
+    id: Text
     properties: dict[str, Any] | None = Field(None, description="facts")
 
 
 class AccessAction(BaseModel):
-    name: str = Field(description="node and action: finance/approve_discount")
+    name: Text = Field(pattern="^[^/]+/.+$", description="node and action: finance/approve_discount")
     properties: dict[str, Any] | None = Field(None, description="facts")
 
 
@@ -42,9 +45,9 @@ class AccessRequest(BaseModel):
 class AccessDefaults(BaseModel):
     """One evaluation of several; what it leaves out is taken from beside the list."""
 
-    subject: AccessEntity | None = None
-    action: AccessAction | None = None
-    resource: AccessEntity | None = None
+    subject: AccessEntity = _LEFT_OUT
+    action: AccessAction = _LEFT_OUT
+    resource: AccessEntity = _LEFT_OUT
     context: dict[str, Any] | None = None
 
 
@@ -52,11 +55,18 @@ class AccessOptions(BaseModel):
     evaluations_semantic: Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"] = "execute_all"
 
 
-class AccessRequests(AccessDefaults):
-    """Up to 1,000 evaluations; without any, the members beside the list are the one that is asked."""
+class AccessRequests(BaseModel):
+    """Up to 1,000 evaluations; without any, the members beside the list are the one that is asked.
+
+    Beside a list they are defaults, looked at where an evaluation takes them.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"evaluations": [{}, {"context": {"note": "twice"}}]}]})
-    evaluations: list[AccessDefaults] | None = None
+    subject: AccessEntity | Any = _LEFT_OUT
+    action: AccessAction | Any = _LEFT_OUT
+    resource: AccessEntity | Any = _LEFT_OUT
+    context: dict[str, Any] | Any = None
+    evaluations: list[AccessDefaults | Any] | None = Field(None, max_length=1000, description=IN_PLACE)
     options: AccessOptions | None = None
 
 

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from api.context import Context
 from api.delivery import delivering
@@ -82,4 +83,16 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
-    return problem_response(answer_error(error), request.url.path)
+    problem = answer_error(error)
+    if problem.status == 405:
+        problem.headers["Allow"] = ", ".join(sorted(_methods_of(request)))
+    return problem_response(problem, request.url.path)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """What may be done at the path: by all of its routes, of which the framework's refusal names one, with the fewest parameters."""
+    found: dict[int, set[str]] = {}
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found.setdefault(route.path.count("{"), set()).update(route.methods or ())
+    return found[min(found)] if found else set()

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
 from api.problems import answer_error, problem_body
-from api.requests import call_at, field_invalid, parse_object
+from api.requests import Members, call_at, field_invalid, parse_object
 from precedent.call import Call
 from precedent.errors import Unavailable
 from precedent.ledger.canonical import element_texts, member_texts
@@ -40,7 +40,9 @@ async def answer_batch(request: Request, call: Call, name: str, answer_one: Answ
     """
 
     def elements_of(received: bytes) -> Elements:
-        elements = parse_object(received).get(name)
+        members = parse_object(received)
+        Members(members).require_known(name)
+        elements = members.get(name)
         if not isinstance(elements, list) or not 0 < len(elements) <= MAX_ELEMENTS:
             raise field_invalid(f"/{name}", f"{name} is a list of 1 to {MAX_ELEMENTS}")
         return elements, element_texts(member_texts(received.decode())[name])

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from functools import lru_cache
+from urllib.parse import parse_qsl
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.logs import render_line
 from api.metrics import Measurements
 from api.problems import answer_error, problem_response
-from api.requests import CORRELATION_ID, NO_CORRELATION_ID, field_invalid
+from api.requests import CORRELATION_ID, NO_CORRELATION_ID, field_invalid, pointer_part
 from precedent.guard.rate import Allowance
 from precedent.guard.redact import redact_text
 
@@ -64,8 +65,7 @@ class Context:
         try:
             if correlation_id == "":
                 raise field_invalid("/header/x-cid", NO_CORRELATION_ID)
-            if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-                raise field_invalid("", "a path or query holds a NUL character, which no database text can hold")
+            _require_readable(scope)
             await self._app(scope, receive, send_with_id)
         except Exception as error:
             if status:  # the answer is under way: it can only be cut
@@ -89,6 +89,21 @@ class Context:
             status=status,
             ms=round(seconds * 1000, 3),
         )
+
+
+def _require_readable(scope: Scope) -> None:
+    """A name that stands twice in a query would be read in one way here and perhaps in another by what stands before us.
+
+    Raises: FieldInvalid.
+    """
+    query: bytes = scope["query_string"]
+    if "\x00" in scope["path"] or b"%00" in query:
+        raise field_invalid("", "a path or query holds a NUL character, which no database text can hold")
+    seen: set[str] = set()
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else ():
+        if name in seen:
+            raise field_invalid(f"/query/{pointer_part(name)}", f"{name[:64]} stands twice in the query")
+        seen.add(name)
 
 
 def _limits(scope: Scope) -> list[tuple[bytes, bytes]]:

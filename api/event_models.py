@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
-from api.models import Hex, Receipt, Strict
+from api.contracts import CorrelationId, Text
+from api.models import IN_PLACE, Hex, Receipt, Strict
 
 PLAIN: JsonValue = {"type": "DiscountRequested", "actor": "sales-desk", "correlationId": "deal-4711", "payload": {"deal": 4711}}
 CLOUDEVENT: JsonValue = {
@@ -22,14 +23,16 @@ CLOUDEVENT: JsonValue = {
 
 
 class EventRequest(BaseModel):
+    """One event; or send an array of up to 1,000 of them."""
+
     model_config = ConfigDict(json_schema_extra={"examples": [PLAIN]})
-    type: str
-    actor: str | None = None
-    correlation_id: str | None = Field(None, description="correlationId is accepted too")
+    type: Text
+    actor: Text | None = None
+    correlation_id: CorrelationId | None = Field(None, description="correlationId is accepted too")
     ts: datetime | None = None
     as_of: datetime | None = None
-    source: str | None = None
-    subject: str | None = Field(None, description="whom it concerns: the payload is then stored encrypted under that person's key")
+    source: Text | None = None
+    subject: Text | None = Field(None, description="whom it concerns: the payload is then stored encrypted under that person's key")
     payload: Any = None
 
 
@@ -72,7 +75,7 @@ class CloudEventRequest(BaseModel):
     data_base64: str | None = Field(None, description="data that is neither JSON nor text, in place of `data`")
 
 
-class CloudEventsRequest(RootModel[list[CloudEventRequest]]):
+class CloudEventsRequest(RootModel[Annotated[list[CloudEventRequest | Any], Field(max_length=1000, description=IN_PLACE)]]):
     model_config = ConfigDict(json_schema_extra={"examples": [[CLOUDEVENT]]})
 
 

@@ -11,11 +11,15 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.contracts import CorrelationId, Text
+
 Verdict = Literal["approve", "deny", "escalate"]
 ReviewKind = Literal["escalation", "reversible", "audit"]
 ReviewStatus = Literal["open", "approved", "denied", "reversed", "confirmed"]
 Spoken = Literal["approve", "deny", "reverse", "confirm"]
 Level = Annotated[int, Field(ge=0, le=3)]
+Reasoned = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S", description="not blank")]
+IN_PLACE = "one that is wrong is answered with a problem in its place, and the others stand"
 Hex = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -37,11 +41,11 @@ class DecisionRequest(BaseModel):
             ]
         },
     )
-    action: str | None = None
-    facts: dict[str, Any] | None = None
+    action: Text | None = None
+    facts: dict[str, Any] = Field(default_factory=dict)
     event_id: UUID | None = None
-    correlation_id: str | None = None
-    policy_version: str | None = Field(None, description="pins a version; needs the scope decisions:pin")
+    correlation_id: CorrelationId | None = None
+    policy_version: Text | None = Field(None, description="pins a version; needs the scope decisions:pin")
     as_of: datetime | None = Field(None, description="business time of an import; needs the scope import")
 
 
@@ -142,7 +146,7 @@ class DecisionWhole(DecisionAnswer):
 
 
 class DecisionBatch(Strict):
-    decisions: list[DecisionRequest] = Field(max_length=1000)
+    decisions: list[DecisionRequest | Any] = Field(min_length=1, max_length=1000, description=IN_PLACE)
 
 
 class OutcomeRequest(Strict):
@@ -154,7 +158,7 @@ class OutcomeRequest(Strict):
     metrics: dict[str, Any]
     observed_at: datetime | None = None
     as_of: datetime | None = None
-    correlation_id: str | None = None
+    correlation_id: CorrelationId | None = None
 
 
 class OutcomeAnswer(Strict):
@@ -198,18 +202,18 @@ class OutcomeInBatch(OutcomeRequest):
 
 
 class OutcomeBatch(Strict):
-    outcomes: list[OutcomeInBatch] = Field(max_length=1000)
+    outcomes: list[OutcomeInBatch | Any] = Field(min_length=1, max_length=1000, description=IN_PLACE)
 
 
 class FlagRequest(Strict):
     enabled: bool
-    max_level: Level = 3
-    reason: str
+    max_level: Level | None = 3
+    reason: Reasoned
 
 
 class KillSwitchRequest(Strict):
     halted: bool
-    reason: str
+    reason: Reasoned
 
 
 class FlagRow(Strict):

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from precedent import __version__
 
 _BODIES: list[type[BaseModel]] = []
 _REF = "#/components/schemas/{model}"
+_PARAMETER = re.compile(r"\{(\w+)\}")
 COPY = Path(__file__).with_name("openapi.json")
 # What is told without a token; of /metrics, to this machine alone.
 OPEN = frozenset({"/health", "/ready", "/.well-known/authzen-configuration"})
+OPEN_TO_THIS_MACHINE = frozenset({"/metrics"})
 
 
 def body_of(model: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:
@@ -64,12 +67,42 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if path in OPEN:
                 operation["security"] = []
+            elif path in OPEN_TO_THIS_MACHINE:
+                operation["security"] = [{}, {"token": []}]
             elif path.startswith("/jobs/"):
                 operation["security"] = [{"internal": []}]
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = problem
+    document["paths"] = _merged(document["paths"])
     app.openapi_schema = document
     return document
+
+
+def template_of(path: str, paths: Iterable[str]) -> str:
+    """The path under which an operation is described: those that differ in the names of parameters alone are one to OpenAPI, and
+    have both names."""
+    shape = _PARAMETER.sub("{}", path)
+    names: list[list[str]] = []
+    for same in (other for other in paths if _PARAMETER.sub("{}", other) == shape):
+        for at, name in enumerate(_PARAMETER.findall(same)):
+            if at == len(names):
+                names.append([])
+            names[at] += [name] if name not in names[at] else []
+    joined = iter("_or_".join(sorted(alike)) for alike in names)
+    return _PARAMETER.sub(lambda _: f"{{{next(joined)}}}", path)
+
+
+def _merged(paths: dict[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for path, operations in paths.items():
+        template = template_of(path, paths)
+        renamed = dict(zip(_PARAMETER.findall(path), _PARAMETER.findall(template), strict=True))
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    parameter["name"] = renamed[parameter["name"]]
+        merged[template] = merged.get(template, {}) | operations
+    return merged
 
 
 def copy_text(app: FastAPI) -> str:

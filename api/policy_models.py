@@ -49,7 +49,14 @@ class StepRequest(Strict):
     """Why; it is recorded."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "the margin fell in autumn"}]})
-    reason: str = Field(max_length=500)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class OptionalStepRequest(Strict):
+    """Why, where somebody wants to say it; it is recorded."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "the margin fell in autumn"}]})
+    reason: str | None = Field(None, min_length=1, max_length=500)
 
 
 class ProposalAnswer(Strict):
@@ -81,7 +88,7 @@ class ChangeControlRequest(Strict):
         extra="forbid", json_schema_extra={"examples": [{"second_person": True, "reason": "discounts need maker and checker"}]}
     )
     second_person: bool
-    reason: str = Field(max_length=500)
+    reason: str = Field(min_length=1, max_length=500)
 
 
 class ChangeControlRow(Strict):

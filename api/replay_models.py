@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from api.contracts import Text
 from api.models import Hex, Level, Reason, Strict, Verdict
 
 MOVE: dict[str, Any] = {
@@ -64,12 +65,12 @@ class ReplayRequest(Strict):
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"policy": "finance-constitution@1.1.0", "last": 1000, "limit": 20}]}
     )
-    policy: str = Field(description="the candidate, published: name@version, or a name for its active version")
-    before: str | None = Field(None, description="a version to compare with; else with what was decided")
+    policy: Text = Field(description="the candidate, published: name@version, or a name for its active version")
+    before: Text | None = Field(None, description="a version to compare with; else with what was decided")
     last: int | None = Field(None, ge=1, le=100_000, description="1,000 unless this or a window is named")
     from_: datetime | None = Field(None, alias="from", description="decided from then on")
     to: datetime | None = Field(None, description="decided before then")
-    limit: int = Field(20, ge=0, le=100, description="how many differing decisions to tell")
+    limit: int | None = Field(20, ge=0, le=100, description="how many differing decisions to tell")
 
 
 class MoneyOfFlips(Strict):

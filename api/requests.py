@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -203,6 +204,14 @@ class Members:
             return None
         if not isinstance(value, str) or not 0 < len(value) <= limit:
             raise self.fault(name, f"{name} is a string of 1 to {limit} characters")
+        return value
+
+    def integer(self, name: str, least: int, most: int) -> int | None:
+        value = self.values.get(name)
+        if isinstance(value, Decimal) and value == value.to_integral_value():
+            value = int(value)  # 2.0 is an integer to JSON Schema
+        if value is not None and (type(value) is not int or not least <= value <= most):
+            raise self.fault(name, f"{name} is {least} to {most}")
         return value
 
     def uuid(self, name: str) -> UUID | None:

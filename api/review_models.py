@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
+from api.contracts import CorrelationId
 from api.models import Hex, Level, Receipt, ReviewKind, ReviewStatus, Spoken, Strict, Verdict
 
 _DECISION = "0199a1b2-0000-7000-8000-000000000001"
@@ -73,9 +74,11 @@ class ReviewRequest(Strict):
         json_schema_extra={"examples": [{"answer": "approve", "reason": "strategic customer, margin is recovered", "digest": _HASH}]},
     )
     answer: Spoken = Field(description="approve or deny an escalation, reverse what can be reversed, confirm or reverse an audit")
-    reason: str = Field(min_length=1, max_length=1000, description="not blank; it stands in the ledger for good: nothing personal")
+    reason: str = Field(
+        min_length=1, max_length=1000, pattern=r"\S", description="not blank; it stands in the ledger for good: nothing personal"
+    )
     digest: Hex = Field(description="the hash of the decision that was looked at")
-    correlation_id: str | None = None
+    correlation_id: CorrelationId | None = None
 
 
 class ReviewAnswer(Strict):

@@ -13,8 +13,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
+from api.contracts import UUID_SCHEMA, Id, Named, PolicyName, Ref
 from api.openapi import body_of
-from api.policy_models import ChangeControlAnswer, ChangeControlRequest, PolicyNamed, PolicyWhole, ProposalAnswer, ProposalPage, StepRequest
+from api.policy_models import (
+    ChangeControlAnswer,
+    ChangeControlRequest,
+    OptionalStepRequest,
+    PolicyNamed,
+    PolicyWhole,
+    ProposalAnswer,
+    ProposalPage,
+    StepRequest,
+)
 from api.requests import Members, authenticate, idempotency_claim, parse_object, parse_uuid, read_body
 from api.routes.policies import whole_policy
 from api.services import Services, services_of
@@ -31,29 +41,29 @@ router = APIRouter(tags=["Change control"])
 SCOPE = "policies:activate"
 CONTROL_COLUMNS = ("node", "second_person", "reason", "updated_at", "updated_by")
 PROPOSED: dict[int | str, dict[str, Any]] = {202: {"model": ProposalAnswer, "description": "Proposed: somebody else approves it"}}
-OPTIONAL_BODY = body_of(StepRequest, is_required=False)
+OPTIONAL_BODY = body_of(OptionalStepRequest, is_required=False)
 
 
 @router.post("/policies/{ref}/activate", response_model=PolicyWhole | PolicyNamed, responses=PROPOSED, openapi_extra=OPTIONAL_BODY)
-async def activate_policy(request: Request, ref: str) -> Response:
+async def activate_policy(request: Request, ref: Ref) -> Response:
     """Make a version the one that its name means, at once for every process; 202 with a proposal where its node asks for two."""
     return await _change(request, ref, activate)
 
 
 @router.post("/policies/{name}/rollback", response_model=PolicyWhole | PolicyNamed, responses=PROPOSED, openapi_extra=OPTIONAL_BODY)
-async def roll_back_policy(request: Request, name: str) -> Response:
+async def roll_back_policy(request: Request, name: PolicyName) -> Response:
     """Activate the version of the name that was active before; 202 with a proposal where its node asks for two."""
     return await _change(request, name, roll_back)
 
 
 @router.post("/policies/{ref}/deactivate", response_model=PolicyWhole | PolicyNamed, openapi_extra=OPTIONAL_BODY)
-async def deactivate_policy(request: Request, ref: str) -> Response:
+async def deactivate_policy(request: Request, ref: Ref) -> Response:
     """The policy decides nothing until a version of it is activated again. One person is enough."""
     return await _change(request, ref, deactivate)
 
 
 @router.post("/policies/{ref}/withdraw", response_model=PolicyWhole | PolicyNamed, openapi_extra=OPTIONAL_BODY)
-async def withdraw_policy(request: Request, ref: str) -> Response:
+async def withdraw_policy(request: Request, ref: Ref) -> Response:
     """Take a version out of use for good. One person is enough."""
     return await _change(request, ref, withdraw)
 
@@ -63,7 +73,7 @@ async def list_proposals(
     request: Request,
     status: Literal["open", "approved", "rejected", "lapsed"] | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    after: str | None = None,
+    after: Annotated[str | None, Query(json_schema_extra=UUID_SCHEMA)] = None,
 ) -> Response:
     """What was proposed for the token's nodes, newest first."""
     services = services_of(request)
@@ -77,7 +87,7 @@ async def list_proposals(
 
 
 @router.post("/proposals/{proposal_id}/approve", response_model=ProposalAnswer)
-async def approve_proposal(request: Request, proposal_id: str) -> Response:
+async def approve_proposal(request: Request, proposal_id: Id) -> Response:
     """Do what somebody else proposed. What has been answered, or has become another change meanwhile, is refused."""
     services = services_of(request)
     principal, held = await _authorise(request, services, proposal_id)
@@ -86,7 +96,7 @@ async def approve_proposal(request: Request, proposal_id: str) -> Response:
 
 
 @router.post("/proposals/{proposal_id}/reject", response_model=ProposalAnswer, openapi_extra=body_of(StepRequest))
-async def reject_proposal(request: Request, proposal_id: str) -> Response:
+async def reject_proposal(request: Request, proposal_id: Id) -> Response:
     """Close a proposal without doing it; who made it may take it back so. It needs a reason."""
     services = services_of(request)
     principal, held = await _authorise(request, services, proposal_id)
@@ -105,7 +115,7 @@ async def list_change_control(request: Request) -> Response:
 
 
 @router.put("/change-control/{node}", response_model=ChangeControlAnswer, responses=PROPOSED, openapi_extra=body_of(ChangeControlRequest))
-async def put_change_control(request: Request, node: str) -> Response:
+async def put_change_control(request: Request, node: Named) -> Response:
     """Ask for a second person to activate the node's policies, at once; asking for one alone again is proposed (202)."""
     services = services_of(request)
     principal = await authenticate(request, services, SCOPE, node)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.answers import decision_answer, decision_whole, json_response, page_of, recorded_response
 from api.batches import answer_batch
+from api.contracts import Id, Node
 from api.lean import LeanRoute
 from api.models import DecisionAnswer, DecisionAnswers, DecisionBatch, DecisionRequest, DecisionWhole, Page, Verdict
 from api.openapi import body_of
@@ -35,7 +36,7 @@ ENVELOPE_MEMBERS = ("action", "facts", "event_id", "correlation_id", "policy_ver
 
 
 @hot_router.post("/decisions/{node}", status_code=201, response_model=DecisionAnswer, openapi_extra=body_of(DecisionRequest))
-async def decide(request: Request, node: str) -> Response:
+async def decide(request: Request, node: Node) -> Response:
     """Decide, record, answer. The verdict follows from the active policy alone; nothing in the body can set it."""
     services = services_of(request)
     principal = await authenticate(request, services, "decisions:write", node)
@@ -48,7 +49,7 @@ async def decide(request: Request, node: str) -> Response:
 
 
 @hot_router.post("/decisions/{node}/batch", response_model=DecisionAnswers, openapi_extra=body_of(DecisionBatch))
-async def decide_batch(request: Request, node: str) -> Response:
+async def decide_batch(request: Request, node: Node) -> Response:
     """Up to 1,000 questions; answers in their order, a problem in the place of each that was refused."""
     services = services_of(request)
     principal = await authenticate(request, services, "decisions:write", node)
@@ -83,7 +84,7 @@ async def list_decisions(
 
 
 @router.get("/decisions/{decision_id}", response_model=DecisionWhole)
-async def get_decision(request: Request, decision_id: str) -> Response:
+async def get_decision(request: Request, decision_id: Id) -> Response:
     """One decision with all that it was derived from; personal facts only for the scope personal:read."""
     services = services_of(request)
     principal = await authenticate(request, services, "read")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -13,6 +12,7 @@ from starlette.responses import Response
 from api.answers import REPLAYED, event_answer, json_response, page_of, payload_of, recorded_response
 from api.batches import MAX_ELEMENTS, Elements, answer_all, read_elements
 from api.cloudevents import BATCH, STRUCTURED, CloudEvent, is_binary, read_binary, read_structured
+from api.contracts import Instant
 from api.event_models import (
     CloudEventRequest,
     CloudEventsRequest,
@@ -109,7 +109,7 @@ async def list_events(
     request: Request,
     type: str | None = None,
     actor: str | None = None,
-    since: datetime | None = None,
+    since: Instant | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
 ) -> Response:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from api.answers import json_response
+from api.contracts import Id
 from api.explanation_models import ExplanationAnswer
 from api.pages import Visitor, page
 from api.pages.explanation import explanation_body
@@ -29,7 +30,7 @@ HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {"schema
 
 
 @router.get("/decisions/{decision_id}/explanation", response_model=ExplanationAnswer, responses=HTML)
-async def explain_decision(request: Request, decision_id: str) -> Response:
+async def explain_decision(request: Request, decision_id: Id) -> Response:
     """Why it came out so, in words: rules with what they read, what would have changed it, review, outcome, place in the ledger.
 
     JSON, or a page where `Accept` prefers HTML; a browser that has no session is led to the sign-in.

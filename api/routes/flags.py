@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
+from api.contracts import Action, Named
 from api.models import FlagRequest, FlagsAnswer, KillSwitchRequest
 from api.openapi import body_of
 from api.requests import Members, authenticate, field_invalid, idempotency_claim, parse_object, read_body
@@ -31,18 +32,18 @@ async def list_flags(request: Request) -> Response:
 
 
 @router.put("/flags/{node}/{action}", response_model=FlagsAnswer, openapi_extra=body_of(FlagRequest))
-async def put_flag(request: Request, node: str, action: str) -> Response:
+async def put_flag(request: Request, node: Named, action: Action) -> Response:
     """Switch an action on or off, and say up to which level it may act alone."""
     services = services_of(request)
     principal = await authenticate(request, services, "flags:write", node)
     body = await read_body(request, services.settings.body_limit_bytes)
     members = parse_object(body)
     Members(members).require_known("enabled", "max_level", "reason")
-    enabled, max_level = members.get("enabled"), members.get("max_level", MAX_LEVEL)
+    enabled, max_level = members.get("enabled"), Members(members).integer("max_level", 0, MAX_LEVEL)
     if not isinstance(enabled, bool):
         raise Members(members).fault("enabled", "enabled is true or false")
-    if type(max_level) is not int:
-        raise Members(members).fault("max_level", f"max_level is 0 to {MAX_LEVEL}")
+    if max_level is None:
+        max_level = MAX_LEVEL
     if node == "*" or action == "*":
         raise field_invalid("/node" if node == "*" else "/action", "the kill switch has a route of its own: PUT /kill-switch")
     claim = idempotency_claim(request, services, principal, body)

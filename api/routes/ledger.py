@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from api.answers import json_response
+from api.contracts import Id, Tile
 from api.models import HeadAnswer, KeysAnswer, ProofAnswer
 from api.requests import authenticate, parse_uuid
 from api.services import Services, services_of
@@ -62,7 +63,7 @@ async def get_keys(request: Request) -> Response:
 
 
 @router.get("/ledger/tile/{tile:path}", response_class=Response, responses=BYTES)
-async def get_tile(request: Request, tile: str) -> Response:
+async def get_tile(request: Request, tile: Tile) -> Response:
     """A tile of hashes, `<L>/<N>` or `<L>/<N>.p/<W>`, or a bundle of envelopes, `entries/<N>`; neither ever changes."""
     services = services_of(request)
     await authenticate(request, services, "read")
@@ -76,7 +77,7 @@ async def get_tile(request: Request, tile: str) -> Response:
     response_model=ProofAnswer,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string", "description": "C2SP tlog-proof"}}}}},
 )
-async def get_proof(request: Request, decision_id: str, wait: Literal["proof"] | None = None) -> Response:
+async def get_proof(request: Request, decision_id: Id, wait: Literal["proof"] | None = None) -> Response:
     """That a decision stands in the signed tree; as C2SP tlog-proof where `Accept` names text/plain.
 
     With `wait=proof` it waits, up to ten seconds, for a checkpoint that covers the decision.

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.answers import json_response, outcome_answer, recorded_response
 from api.batches import answer_batch
+from api.contracts import Id
 from api.lean import LeanRoute
 from api.models import OutcomeAnswer, OutcomeAnswers, OutcomeBatch, OutcomeRequest, OutcomeRevisions
 from api.openapi import body_of
@@ -40,7 +41,7 @@ async def record_batch(request: Request) -> Response:
 
 
 @hot_router.post("/outcomes/{decision_id}", status_code=201, response_model=OutcomeAnswer, openapi_extra=body_of(OutcomeRequest))
-async def record(request: Request, decision_id: str) -> Response:
+async def record(request: Request, decision_id: Id) -> Response:
     """Record a revision of the decision's outcome and answer with its reward."""
     services = services_of(request)
     principal = await authenticate(request, services, "outcomes:write")
@@ -52,7 +53,7 @@ async def record(request: Request, decision_id: str) -> Response:
 
 
 @router.get("/outcomes/{decision_id}", response_model=OutcomeRevisions)
-async def get_outcomes(request: Request, decision_id: str) -> Response:
+async def get_outcomes(request: Request, decision_id: Id) -> Response:
     """The current revision and the earlier ones."""
     services = services_of(request)
     principal = await authenticate(request, services, "read")

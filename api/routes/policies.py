@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
+from api.contracts import Node, Ref
 from api.policy_models import PolicyChecked, PolicyPage, PolicyWhole
 from api.problems import Problem
 from api.requests import authenticate, field_invalid, idempotency_claim, media_type_of, parse_object, read_body, receive_body
@@ -39,7 +40,7 @@ async def list_policies(request: Request) -> Response:
 
 
 @router.get("/policies/{ref}", response_model=PolicyWhole)
-async def get_policy(request: Request, ref: str) -> Response:
+async def get_policy(request: Request, ref: Ref) -> Response:
     """One version (`name@version`), or the active one of a name, with its source and document."""
     services = services_of(request)
     await authenticate(request, services, "read")
@@ -56,7 +57,7 @@ async def validate_policy(request: Request) -> Response:
 
 
 @router.post("/policies/{node}/publish", status_code=201, response_model=PolicyChecked, openapi_extra=TEXT_BODY)
-async def publish_policy(request: Request, node: str) -> Response:
+async def publish_policy(request: Request, node: Node) -> Response:
     """Store a version for ever; it decides nothing until it is activated. 200 where the same was published before."""
     services = services_of(request)
     principal = await authenticate(request, services, "policies:write", node)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.answers import json_response
+from api.contracts import Id
 from api.openapi import body_of
 from api.replay_models import ReplayAnswer, ReplayRequest
 from api.replays import Asked, Replay, Replays
@@ -46,7 +47,7 @@ async def start_replay(request: Request, wait: Annotated[float, Query(ge=0, le=M
 
 @router.get("/{replay_id}", response_model=ReplayAnswer)
 async def get_replay(
-    request: Request, replay_id: str, wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)] = 0
+    request: Request, replay_id: Id, wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)] = 0
 ) -> Response:
     """How a replay does, and what came of it. It is known to the process that ran it, until 64 newer ones have been asked for."""
     services = services_of(request)
@@ -72,12 +73,9 @@ async def _asked(services: Services, principal: Principal, members: Members) -> 
         before, before_node = await _published(services, before)
         if before_node != node:
             raise members.fault("before", f"{before} is of the node '{before_node}', {policy} of '{node}'")
-    last, limit = members.values.get("last"), members.values.get("limit", 20)
+    last, limit = members.integer("last", 1, MAX_DECISIONS), members.integer("limit", 0, MAX_DIFFERENCES)
+    limit = 20 if limit is None else limit
     from_us, to_us = members.instant_us("from"), members.instant_us("to")
-    if last is not None and (type(last) is not int or not 1 <= last <= MAX_DECISIONS):
-        raise members.fault("last", f"last is 1 to {MAX_DECISIONS}")
-    if type(limit) is not int or not 0 <= limit <= MAX_DIFFERENCES:
-        raise members.fault("limit", f"limit is 0 to {MAX_DIFFERENCES}")
     if from_us is None and to_us is None:
         return Asked(policy, before, node, last or DEFAULT_LAST, None, None, limit)
     if last is not None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from api.answers import json_response, recorded_response, review_answer
+from api.contracts import Id
 from api.models import ReviewKind
 from api.openapi import body_of
 from api.pages import page
@@ -73,7 +74,7 @@ async def list_reviews(
 
 
 @router.post("/decisions/{decision_id}/review", status_code=201, response_model=ReviewAnswer, openapi_extra=body_of(ReviewRequest))
-async def answer_review(request: Request, decision_id: str) -> Response:
+async def answer_review(request: Request, decision_id: Id) -> Response:
     """Answer a review, once: approve or deny an escalation, reverse a decision within its window, confirm or reverse an audit.
 
     With a reason, bound to the decision's hash, and never by who asked for the decision.
