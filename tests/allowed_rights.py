@@ -70,7 +70,10 @@ RELATIONS: dict[str, Rights] = {
 # Memory is derived by the pipeline and only added to.
 RELATIONS |= {
     f"precedent.{name}": Rights(_roles(_DERIVED), insert=_roles("pipeline"))
-    for name in ("knowledge_snapshots", *(f"{kind}_embeddings_{size}" for kind in ("decision", "snapshot") for size in (384, 1536)))
+    for name in (
+        *("knowledge_snapshots", "recall_calibrations"),
+        *(f"{kind}_embeddings_{size}" for kind in ("decision", "snapshot") for size in (384, 1536)),
+    )
 }
 RELATIONS["precedent.embedding_models"] = Rights(
     _roles(_DERIVED), {PIPELINE: frozenset({"status", "served_from"})}, insert=_roles("pipeline")

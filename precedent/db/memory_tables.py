@@ -7,7 +7,7 @@ One table per dimension, for a column of vectors has an index only where its dim
 from __future__ import annotations
 
 from pgvector.sqlalchemy import Vector
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Integer, LargeBinary, Numeric, Table, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.schema import CheckConstraint
 
@@ -61,6 +61,25 @@ def _decision_embeddings(dimension: int) -> Table:
 
 
 decision_embeddings = {dimension: _decision_embeddings(dimension) for dimension in DIMENSIONS}
+
+recall_calibrations = Table(
+    "recall_calibrations",
+    metadata,
+    chain_column(primary_key=True),
+    Column("model_id", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("action", Text, primary_key=True),
+    Column("measured_at", INSTANT, primary_key=True, comment="nothing decided before may use it; of those before, the newest counts"),
+    Column("rows_count", BigInteger, nullable=False, comment="vectors of the scope that it was measured over"),
+    Column("ef_search", Integer, comment="of the index; null where the exact search is to be used"),
+    Column("recall_at_10", Numeric(5, 4), nullable=False, comment="share of the exact ten that this search found"),
+    Column("novelty_distance", Numeric(7, 6), comment="99 % of past cases had one at most so far away; null where too few tell"),
+    CheckConstraint("ef_search between 1 and 1000", name="ef_search"),  # the bounds of pgvector
+    CheckConstraint("recall_at_10 between 0 and 1", name="recall_at_10"),
+    CheckConstraint("novelty_distance between 0 and 2", name="novelty_distance"),
+    schema="precedent",
+    comment="how precedents of a node's action are searched, and beyond which distance a case is novel; only added to",
+)
 
 knowledge_snapshots = Table(
     "knowledge_snapshots",

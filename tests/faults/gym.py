@@ -27,6 +27,7 @@ PROJECTIONS = tuple(f"precedent.{name}" for name in TABLES)
 DERIVED_BY_PIPELINE = (
     "precedent.knowledge_snapshots",
     "precedent.embedding_models",
+    "precedent.recall_calibrations",
     *(f"precedent.{of}_embeddings_{width}" for of in ("decision", "snapshot") for width in (384, 1536)),
 )
 
