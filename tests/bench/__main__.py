@@ -20,14 +20,17 @@ import psutil
 
 from precedent.db.embedded import EmbeddedPostgres, start_embedded
 from precedent.settings import project_root
+from tests.bench import daily
 from tests.bench.analysis import analysis_seconds
 from tests.bench.appends import AppendRow, measure_appends
 from tests.bench.clients import client_name
+from tests.bench.daily import measure_daily
 from tests.bench.endpoint import EndpointRow, measure_endpoints
 from tests.bench.exports import measure_export
 from tests.bench.growth import Sizes, measure_growth
 from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.paced import measure_paced
+from tests.bench.pipeline import measure_backfill
 from tests.bench.policies import decision_us, load_ms
 from tests.bench.replay import Replayed, replay_rate
 from tests.bench.report import Findings, Part, render
@@ -84,7 +87,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round, under a minute; printed only")
     parser.add_argument("--output", type=Path, help="where to write (default: docs/benchmarks.md, nothing when --quick)")
     parser.add_argument("--held", type=float, metavar="SECONDS", help="how long a snapshot is held open while decisions are appended")
-    parser.add_argument("--long", action="store_true", help="two million decisions in one API besides, some ten minutes")
+    parser.add_argument(
+        "--long", action="store_true", help="two million decisions in one API and the pipeline's runs besides, some twenty minutes"
+    )
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
     plan = replace(plan, held_seconds=arguments.held or plan.held_seconds, is_long=arguments.long)
@@ -130,6 +135,8 @@ def measure(home: Path, plan: Plan) -> Findings:
         if plan.is_long:
             with running_api(home, fresh_database(server, "growth_bench")) as api:
                 grown = [measure_growth(api, psutil.Process(server.identity.pid), Sizes(), plan.endpoint_seconds, tell)]
+            tell("pipeline")
+            grown += _measure_pipeline(home, server)
         tell("tree")
         tree = measure_tree(fresh_database(server, "tree_bench"), plan.tree_entries, plan.tree_tries, plan.tree_tries)
         tell("export")
@@ -174,6 +181,15 @@ def _measure_api(
         import_per_second = import_rate(api, plan.import_cases)
         tell("steady use")
         return endpoints, start_mb, loaded_mb, replayed, import_per_second, measure_steady(api, plan.rounds, plan.endpoint_seconds)
+
+
+def _measure_pipeline(home: Path, server: EmbeddedPostgres) -> list[Part]:
+    """A day behind two histories, and the real log's days where it is present."""
+    short, long = fresh_database(server, "daily_short"), fresh_database(server, "daily_long")
+    parts = [measure_daily(short, long, home, daily.Sizes())]
+    with running_api(home, fresh_database(server, "backfill_bench")) as api:
+        backfill = measure_backfill(api, home)
+    return [*parts, backfill] if backfill else parts
 
 
 def _measure_ledger(server: EmbeddedPostgres, plan: Plan, tell: Callable[[str], None]) -> tuple[list[AppendRow], Verified]:
