@@ -83,8 +83,8 @@ smoke: ## the round trip by curl: make smoke URL=https://… TOKEN=…
 	@URL="$(URL)" TOKEN="$(TOKEN)" sh deploy/smoke.sh
 
 .PHONY: notebooks
-notebooks: $(INSTALLED) ## run the notebooks, each on a database of its own
-	@$(BIN)/python -m pytest -q tests/notebooks
+notebooks: $(INSTALLED) ## serve the notebooks on this machine; the tests run them
+	@exec $(BIN)/precedent notebooks $(ARGS)
 
 .PHONY: lock
 lock: .venv/uv/bin/uv ## resolve pyproject.toml into requirements.lock: versions and hashes, no addresses

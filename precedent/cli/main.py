@@ -30,6 +30,7 @@ COMMANDS = {
     "backfill": ("precedent.cli.backfill", "have the pipeline compute a range of days"),
     "embed": ("precedent.cli.embed", "place decided cases for the search for precedents"),
     "lineage": ("precedent.cli.lineage", "the way back from what was derived to the entries it was made from"),
+    "notebooks": ("precedent.cli.notebooks", "serve the analysts' notebooks on this machine, reading only"),
     "variants": ("precedent.cli.variants", "how each live variant does"),
     "review": ("precedent.cli.review", "what waits for a person, and their answers"),
     "outbox": ("precedent.cli.outbox", "messages that decisions left for people"),

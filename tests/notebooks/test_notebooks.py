@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
-from sample_entries import append_all, decision
+from deriving import derive
+from running_notebooks import NOTEBOOKS, execute, outputs_of
+from sample_entries import append_all, decision, outcome
 
 from precedent.clock import to_instant
 from precedent.settings import project_root
 
-NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
 JANUARY_2012_US = 1_325_376_000_000_000
 DAY_US = 86_400_000_000
 
@@ -24,19 +25,6 @@ def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-
-
-def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
-    return notebook
-
-
-def outputs_of(notebook: nbformat.NotebookNode) -> tuple[str, list[str]]:
-    """All text, and the kinds of everything shown."""
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    text = "".join(output.get("text", "") or str(output.get("data", {}).get("text/plain", "")) for output in outputs)
-    return text, [kind for output in outputs for kind in output.get("data", {})]
 
 
 @pytest.mark.usefixtures("environment")
@@ -54,6 +42,31 @@ def test_decisions_over_time_counts_what_was_planted_and_draws_it(database_url: 
 def test_decisions_over_time_runs_on_an_empty_ledger(tmp_path: Path) -> None:
     text, _ = outputs_of(execute(project_root() / "notebooks" / "decisions_over_time.ipynb", tmp_path))
     assert "0 decisions on 0 days" in text
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_feature_and_the_precedents_of_a_case_are_told_and_drawn(database_url: str, tmp_path: Path) -> None:
+    for number in range(6):
+        day = JANUARY_2012_US + number * DAY_US
+        made = decision(number % 2, as_of=to_instant(day))
+        append_all(database_url, [made])
+        append_all(database_url, [outcome(made.entry_id, 1_000_000 if number % 2 else 250_000, as_of=to_instant(day + DAY_US))])
+    derive(database_url, date(2012, 1, 1), date(2012, 1, 8), tmp_path)
+    text, kinds = outputs_of(execute(project_root() / "notebooks" / "feature_origins.ipynb", tmp_path))
+    assert "features counted again, 0 differ" in text
+    assert "image/png" in kinds
+    text, kinds = outputs_of(execute(project_root() / "notebooks" / "precedents_of_a_case.ipynb", tmp_path))
+    assert "finance/approve_discount, approve; 5 precedents of 5" in text
+    assert "5 of 5 had the verdict of the case; their mean reward is 0.55" in text
+    assert "image/png" in kinds
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("name", ["feature_origins", "precedents_of_a_case"])
+def test_a_notebook_of_what_was_never_derived_says_so(name: str, tmp_path: Path) -> None:
+    text, kinds = outputs_of(execute(project_root() / "notebooks" / f"{name}.ipynb", tmp_path))
+    assert "run `precedent backfill" in text
+    assert "image/png" not in kinds
 
 
 def test_there_are_notebooks() -> None:
