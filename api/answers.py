@@ -67,6 +67,28 @@ def decision_answer(decision: Decision, chain: str) -> dict[str, Any]:
     }
 
 
+def debugged(decision: Decision) -> dict[str, Any]:
+    """What `?debug=precedents` adds, from the record: a repeat of a decision that was first asked without it found none."""
+    found = decision.memory.get("precedents") or {"nearest": (), "counter": None, "novel": None}
+    return {
+        "precedents": [_precedent(one) for one in found["nearest"]],
+        "counter_precedent": _precedent(found["counter"]) if found["counter"] else None,
+        "novel": found["novel"],
+        "snapshot": decision.memory.get("snapshot"),
+    }
+
+
+def _precedent(sealed: dict[str, Any]) -> dict[str, Any]:
+    reward = sealed["reward_ppm"]
+    return {
+        "id": sealed["id"],
+        "distance": sealed["distance_ppm"] / 1_000_000,
+        "verdict": sealed["verdict"],
+        "by_person": sealed["by_person"],
+        "outcome": None if reward is None else reward / 1_000_000,
+    }
+
+
 def decision_whole(decision: Decision, chain: str) -> dict[str, Any]:
     """The answer and all that it was derived from: what `GET /decisions/{id}` adds."""
     core = decision.core

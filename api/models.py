@@ -5,7 +5,7 @@ The routes read bodies with the strict parser, not with these: duplicate keys, N
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -103,6 +103,23 @@ class Receipt(Strict):
     envelope: str = Field(description="114 bytes, base64")
 
 
+class Precedent(Strict):
+    """A past decision like this one, as it was known at the time of this one."""
+
+    id: UUID
+    distance: float = Field(description="cosine distance, 0 to 2")
+    verdict: Verdict
+    by_person: bool = Field(description="whether the verdict is a person's")
+    outcome: float | None = Field(description="its reward, 0 to 1; null where none was known")
+
+
+class SnapshotUsed(Strict):
+    id: UUID
+    scope: str
+    day: date
+    digest: Hex = Field(description="of its structure, SHA-256")
+
+
 class DecisionAnswer(Strict):
     id: UUID
     node: str
@@ -128,6 +145,10 @@ class DecisionAnswer(Strict):
     hash: Hex
     prev_hash: Hex
     receipt: Receipt
+    precedents: list[Precedent] = Field(default=[], description="with ?debug=precedents: the nearest first")
+    counter_precedent: Precedent | None = Field(None, description="with ?debug=precedents: the nearest with another verdict than theirs")
+    novel: bool | None = Field(None, description="with ?debug=precedents: whether nothing known lies near")
+    snapshot: SnapshotUsed | None = Field(None, description="with ?debug=precedents: the newest that was known")
 
 
 class DecisionWhole(DecisionAnswer):

@@ -33,7 +33,7 @@ from precedent.ledger.signing import anchors_for, signer_of
 from precedent.ledger.store import Entries
 from precedent.ledger.subjects import Subjects
 from precedent.ledger.writer import Writer
-from precedent.memory.features import FeatureReader
+from precedent.memory.assemble import Memory
 from precedent.people.deadlines import Deadlines
 from precedent.record import Recorder
 from precedent.review import Reviewer
@@ -107,7 +107,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
                     authority=authority,
                     entries=entries,
                     proofs=Proofs(reads, chain_id),
-                    decider=Decider(authority, subjects, FeatureReader(reads, chain_id), entries, writer, clock),
+                    decider=Decider(authority, subjects, Memory(reads, chain_id), entries, writer, clock),
                     explainer=Explainer(reads, entries, chain_id),
                     recorder=Recorder(authority, subjects, entries, writer, clock),
                     reviewer=Reviewer(reads, entries, writer, clock, chain_id),

@@ -21,11 +21,12 @@ from precedent.ledger.idempotency import first_entry
 from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
 from precedent.ledger.writer import Writer
-from precedent.memory.features import FeatureReader
+from precedent.memory.assemble import Memory
 from precedent.policy.compile import CompiledPolicy
 from precedent.policy.evaluate import EVALUATOR, Control, Moment, evaluate, moment_of
 from precedent.policy.facts import TypedFacts, type_facts
 from precedent.policy.model import Action
+from precedent.policy.remembered import rule_values
 
 BASELINE = "A"
 
@@ -35,6 +36,7 @@ class Question:
     """What is asked. `facts` come from a strict parser; `as_of_us` makes it an import, decided as of then.
 
     `named` are things by type and id: each is the fact that finds an entity of that type, where the action has one.
+    `wants_precedents` has precedents and snapshot looked up and recorded, also where the policy doesn't name them.
     """
 
     node: str
@@ -45,6 +47,7 @@ class Question:
     as_of_us: int | None = None
     policy_ref: str | None = None
     named: tuple[tuple[str, str], ...] = ()
+    wants_precedents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,11 @@ class Decider:
     """Decides questions; one an API process, shared by all its requests."""
 
     def __init__(
-        self, authority: AuthoritySource, subjects: Subjects, features: FeatureReader, entries: Entries, writer: Writer, clock: Clock
+        self, authority: AuthoritySource, subjects: Subjects, memory: Memory, entries: Entries, writer: Writer, clock: Clock
     ) -> None:
         self._authority = authority
         self._subjects = subjects
-        self._features = features
+        self._memory = memory
         self._entries = entries
         self._writer = writer
         self._clock = clock
@@ -123,10 +126,11 @@ class Decider:
         entry_id = self._clock.new_id()
         subject = await self._subject_of(typed, entry_id)
         entities = {kind: _entity_id(typed, subject, kind) for kind in typed.entities}
-        features = await self._features.read(entities, policy.document.actions[action].features, now_us)
+        declared = policy.document.actions[action]
+        memory = await self._memory.read(question.node, declared, typed.rules, entities, now_us, is_asked=question.wants_precedents)
         moment = moment_of(now_us, policy.document.time_zone)
         control = authority.control(question.node, action)
-        result = evaluate(policy, action, typed.rules, features, moment, control)
+        result = evaluate(policy, action, typed.rules, rule_values(memory), moment, control)
         core: dict[str, Any] = {
             "node": question.node,
             "action": action,
@@ -144,7 +148,6 @@ class Decider:
             },
         }
         facts = {"facts": typed.rules}
-        memory = {"features": features}
         draft = draft_entry(
             self._clock,
             Kind.DECISION,

@@ -22,7 +22,7 @@ from precedent.ledger.keyring import load_keyring
 from precedent.ledger.store import Entries, chain_id_of
 from precedent.ledger.subjects import Subjects
 from precedent.ledger.writer import Writer
-from precedent.memory.features import FeatureReader
+from precedent.memory.assemble import Memory
 from precedent.record import Recorder
 
 DEAL: dict[str, Any] = {
@@ -62,7 +62,7 @@ async def core_of(installation: Installation, clock: Clock = CLOCK, writer: Call
             chain_id,
             reads,
             authority,
-            Decider(authority, subjects, FeatureReader(reads, chain_id), entries, writing, clock),
+            Decider(authority, subjects, Memory(reads, chain_id), entries, writing, clock),
             Recorder(authority, subjects, entries, writing, clock),
         )
     finally:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from api.answers import decision_answer, decision_whole, json_response, page_of, recorded_response
+from api.answers import debugged, decision_answer, decision_whole, json_response, page_of, recorded_response
 from api.batches import answer_batch
 from api.contracts import Id, Node
 from api.lean import LeanRoute
 from api.models import DecisionAnswer, DecisionAnswers, DecisionBatch, DecisionRequest, DecisionWhole, Page, Verdict
 from api.openapi import body_of
-from api.requests import MAX_SEQ, Members, authenticate, call_of, parse_object, parse_uuid, read_body
+from api.requests import MAX_SEQ, Members, authenticate, call_of, field_invalid, parse_object, parse_uuid, read_body
 from api.services import Services, services_of
 from precedent.call import Call
 from precedent.decide import Question, replayed
@@ -32,20 +33,41 @@ from precedent.people.review_store import REVIEW_OF
 router = APIRouter(tags=["Decisions"])
 hot_router = APIRouter(tags=["Decisions"], route_class=LeanRoute)
 
+DEBUG = {
+    "parameters": [
+        {
+            "name": "debug",
+            "in": "query",
+            "required": False,
+            "description": "Look up similar past decisions and the newest snapshot, record them, and tell them. Needs the scope read.",
+            "schema": {"type": "string", "enum": ["precedents"]},
+        }
+    ]
+}
 ENVELOPE_MEMBERS = ("action", "facts", "event_id", "correlation_id", "policy_version", "as_of")
 
 
-@hot_router.post("/decisions/{node}", status_code=201, response_model=DecisionAnswer, openapi_extra=body_of(DecisionRequest))
+@hot_router.post("/decisions/{node}", status_code=201, response_model=DecisionAnswer, openapi_extra=body_of(DecisionRequest) | DEBUG)
 async def decide(request: Request, node: Node) -> Response:
-    """Decide, record, answer. The verdict follows from the active policy alone; nothing in the body can set it."""
+    """Decide, record, answer. The verdict follows from the active policy alone; nothing in the body can set it.
+
+    With `?debug=precedents`, for a token that may read, similar past decisions and the snapshot known are looked up, recorded and told;
+    rules see of them what the policy names.
+    """
     services = services_of(request)
     principal = await authenticate(request, services, "decisions:write", node)
     body = await read_body(request, services.settings.body_limit_bytes)
     members = parse_object(body)
     question = question_of(node, members, principal)
+    wants_precedents = wants_precedents_of(request, principal, node)
+    if wants_precedents:
+        question = replace(question, wants_precedents=True)
     call = call_of(request, services, principal, body, members.get("correlation_id") if "facts" in members else None)
     decision = await services.decider.decide(question, call)
-    return recorded_response(decision_answer(decision, services.settings.chain), is_replay=decision.is_replay)
+    answer = decision_answer(decision, services.settings.chain)
+    if wants_precedents:
+        answer |= debugged(decision)
+    return recorded_response(answer, is_replay=decision.is_replay)
 
 
 @hot_router.post("/decisions/{node}/batch", response_model=DecisionAnswers, openapi_extra=body_of(DecisionBatch))
@@ -107,6 +129,22 @@ async def personal_facts(services: Services, entry: StoredEntry) -> dict[str, An
     data_key = services.keyring.unwrap(row[1], row[2])
     found: dict[str, Any] = parse_strict(unseal(data_key, entry.place.entry_id, row[0]))["facts"]
     return found
+
+
+def wants_precedents_of(request: Request, principal: Principal, node: str) -> bool:
+    """Whether the caller asks for precedents beyond what the policy names.
+
+    Raises: FieldInvalid for another word; ScopeMissing.
+    """
+    if not request.scope["query_string"]:
+        return False
+    asked = request.query_params.get("debug")
+    if asked is None:
+        return False
+    if asked != "precedents":
+        raise field_invalid("/query/debug", "debug is 'precedents'")
+    principal.require("read", node)
+    return True
 
 
 def question_of(node: str, members: Mapping[str, Any], principal: Principal, prefix: str = "") -> Question:

@@ -19,7 +19,7 @@ from precedent.learning.replay import Recorded
 from precedent.policy.compile import CompiledAction, CompiledPolicy
 from precedent.policy.evaluate import Moment, evaluate, moment_of
 from precedent.policy.facts import Typed
-from precedent.policy.model import Action, Fact
+from precedent.policy.model import PRECEDENT_VALUES, Action, Fact
 
 
 class NotDecidable(Exception):
@@ -79,7 +79,7 @@ class Candidate:
             why_not="; ".join(missing) or None,
             facts=tuple(fact for fact in readable if fact.name in theirs.facts),
             defaults={fact.name: fact.default for fact in readable if fact.default is not None and fact.name not in theirs.facts},
-            features=frozenset(ours.action.features),
+            features=frozenset(ours.action.memory),
             has_same_zone=has_same_zone,
             is_same_contract=dict(theirs.facts) == dict(ours.action.facts),
         )
@@ -101,7 +101,10 @@ def _unknown_facts(readable: tuple[Fact, ...], theirs: Action) -> list[str]:
 def _unknown_features(ours: CompiledAction, theirs: Action) -> list[str]:
     """Features that are declared and read by no rule change nothing."""
     read = {name for rule in (*ours.guards, *ours.bands, ours.otherwise) for name in (*rule.reads, *rule.words.pieces[1::2])}
-    return [f"the feature {name} was not looked up" for name in ours.action.features if f"memory.{name}" in read - _known(theirs)]
+    missing = [f"the feature {name} was not looked up" for name in ours.action.features if f"memory.{name}" in read - _known(theirs)]
+    if ours.action.precedents_k != theirs.precedents_k and any(f"memory.{name}" in read for name in PRECEDENT_VALUES):
+        missing.append(f"not {ours.action.precedents_k} precedents were looked up, but {theirs.precedents_k or 'none'}")
+    return missing
 
 
 def _known(theirs: Action) -> set[str]:

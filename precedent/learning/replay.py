@@ -21,13 +21,14 @@ from precedent.clock import from_instant
 from precedent.errors import LedgerBroken
 from precedent.policy.compile import CompiledPolicy
 from precedent.policy.evaluate import EVALUATOR, Control, Moment, evaluate
+from precedent.policy.remembered import rule_values
 
 MAX_PATHS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One decision as its entry tells it: what it followed from, and what was decided."""
+    """One decision as its entry tells it: what it followed from, and what was decided. `features` are all that is named memory.…"""
 
     seq: int
     id_bytes: bytes
@@ -87,7 +88,7 @@ def read_recorded(seq: int, id_bytes: bytes, core: bytes | None, facts: bytes | 
             id_bytes,
             parsed,
             given["facts"],
-            held["features"],
+            rule_values(held),
             moment,
             Control(control["halted"], control["enabled"], control["max_level"]),
         )

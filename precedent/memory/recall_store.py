@@ -61,6 +61,9 @@ left join lateral (
 SEARCH_EXACT = _FOUND.format(asked=_ASKED.format(settings=""), search=_EXACT)
 SEARCH_INDEX = _FOUND.format(asked=_ASKED.format(settings=_BY_INDEX), search=_INDEXED)
 
+# The model by whose vectors precedents are found, and what its encoder is made again from.
+SERVING = "select model_id, parameters from precedent.embedding_models where chain_id = %s and status = 'serving' and dimension = 384"
+
 CALIBRATED = """
 select k.place, c.ef_search, c.rows_count, (c.novelty_distance * 1000000)::integer
 from unnest(%(models)s::text[], %(nodes)s::text[], %(actions)s::text[], %(ats)s::int8[])

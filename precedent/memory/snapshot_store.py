@@ -98,6 +98,16 @@ from precedent.knowledge_snapshots
 where chain_id = %s and scope = %s and known_at <= %s
 order by period_start desc, known_at desc, id limit %s
 """
+# Of each (scope, instant): place, id, scope, day, and the digest of the structure, as text; what was known then of the newest day.
+NEWEST_KNOWN = """
+select k.place, s.id::text, s.scope, to_char(s.period_start at time zone 'UTC', 'YYYY-MM-DD'), encode(s.facts_digest, 'hex')
+from unnest(%s::text[], %s::int8[]) with ordinality k (scope, at_us, place)
+cross join lateral (
+    select s.* from precedent.knowledge_snapshots s
+    where s.chain_id = %s and s.scope = k.scope and s.known_at <= ledger.instant(k.at_us)
+    order by s.period_start desc, s.known_at desc, s.id limit 1
+) s
+"""
 WORDS = "select id, summary, facts from precedent.knowledge_snapshots where chain_id = %s order by period_start, id"
 WITHOUT_VECTOR = """
 select s.id, s.summary from precedent.knowledge_snapshots s

@@ -141,7 +141,7 @@ class _ActionCompiler:
             scope=self.scope,
             environment=self.environment,
             inputs=tuple((fact.name, *self.python(f"facts.{fact.name}"), fact.optional) for fact in readable),
-            features=tuple((name, *self.python(f"memory.{name}"), missing) for name, missing in self.action.features.items()),
+            features=tuple((name, *self.python(f"memory.{name}"), missing) for name, missing in self.action.memory.items()),
             guards=held_guards,
             bands=held_bands,
             otherwise=otherwise,

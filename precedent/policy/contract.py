@@ -91,6 +91,7 @@ class _Contract:
             facts=MappingProxyType(facts),
             features=MappingProxyType(features),
             precedents_k=memory.get("precedents", {}).get("k"),
+            success_rate_missing=memory.get("precedents", {}).get("success_rate", {}).get("missing"),
             snapshot=memory.get("snapshot"),
             guards=guards,
             bands=bands,
@@ -106,6 +107,8 @@ class _Contract:
         personal = {True: "personal", "pseudonym": "pseudonym"}.get(body.get("personal", False), "none")
         if name in RESERVED_NAMES:
             self.note(path, "BAD_NAME", f"'{name}' is a word of the expression language")
+        if body.get("entity") == "precedents":
+            self.note((*path, "entity"), "BAD_NAME", "memory.precedents is what similar past decisions tell: name the entity otherwise")
         for key, kinds in (("currency", {"money"}), ("values", {"enum"}), ("min", BOUNDED_TYPES), ("max", BOUNDED_TYPES)):
             if key in body and kind not in kinds:
                 self.note((*path, key), "BAD_VALUE", f"a fact of type {kind} has no {key}")

@@ -38,6 +38,10 @@ class Fact:
         return self.type if self.type in {"ratio", "score", "date", "instant"} else None
 
 
+# What rules may read of the precedents of a case, as memory.precedents.…: name and kind of value.
+PRECEDENT_VALUES = {"precedents.count": "int", "precedents.success_rate": "ratio", "precedents.novel": "bool"}
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A guard, a band or `otherwise`, as written. `numbers` are not converted yet; `path` finds it in the text."""
@@ -69,18 +73,28 @@ class Reward:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that the node may be asked. A feature whose value is None has no `missing` value."""
+    """One thing that the node may be asked. A feature whose value is None has no `missing` value.
+
+    `precedents_k` and `snapshot` are None where they are not to be looked up.
+    """
 
     name: str
     facts: Mapping[str, Fact]
     features: Mapping[str, int | bool | str | None]
     precedents_k: int | None
+    success_rate_missing: int | None
     snapshot: str | None
     guards: tuple[Rule, ...]
     bands: tuple[Rule, ...]
     otherwise: Rule
     outcome: Mapping[str, Fact]
     reward: Reward | None
+
+    @property
+    def memory(self) -> dict[str, int | bool | str | None]:
+        """Every name under `memory.` that rules may read, with its `missing` value."""
+        told = dict.fromkeys(PRECEDENT_VALUES) | {"precedents.success_rate": self.success_rate_missing}
+        return {**self.features, **(told if self.precedents_k else {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from precedent.errors import Problem
 from precedent.policy.expression import Term
 from precedent.policy.markup import Node
-from precedent.policy.model import Action, Fact
+from precedent.policy.model import PRECEDENT_VALUES, Action, Fact
 from precedent.policy.structure import suggest
 
 MOMENT = ("weekday", "local_minute")
@@ -39,6 +39,9 @@ def action_scope(action: Action) -> dict[str, Variable]:
     for feature, missing in action.features.items():
         kind = _FEATURE_KINDS.get(type(missing), "int")
         scope[f"memory.{feature}"] = Variable(f"memory.{feature}", kind, kind)
+    for told, kind in PRECEDENT_VALUES.items() if action.precedents_k else ():
+        unit = kind if kind == "ratio" else None
+        scope[f"memory.{told}"] = Variable(f"memory.{told}", _CEL_TYPES.get(kind, "int"), kind, unit=unit)
     for name in MOMENT:
         scope[name] = Variable(name, "int", name)
     return scope

@@ -169,14 +169,14 @@ class _Run:
         typed = type_facts(compiled.action, raw)
         features = {**plain.get("memory", {}), **case.get("memory", {})}
         for name in features:
-            if name not in compiled.action.features:
+            if name not in compiled.action.memory:
                 raise self.invalid(index, "UNKNOWN_NAME", f"the policy reads no feature '{name}'")
         moment = moment_of(self.now(index, case), self.compiled.document.time_zone)
         control = Control(**{**EVERYTHING_ON, **case.get("control", {})})
         result = evaluate(self.compiled, action, typed.rules, features, moment, control)
         values: dict[str, Value] = {"weekday": moment.weekday, "local_minute": moment.local_minute}
         values.update((f"facts.{name}", value) for name, value in typed.rules.items())
-        values.update((f"memory.{name}", missing) for name, missing in compiled.action.features.items() if missing is not None)
+        values.update((f"memory.{name}", missing) for name, missing in compiled.action.memory.items() if missing is not None)
         values.update((f"memory.{name}", value) for name, value in features.items())
         self.cover(action, compiled, result, values)
         return result

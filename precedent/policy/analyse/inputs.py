@@ -18,6 +18,8 @@ from precedent.policy.thresholds import Value
 from precedent.policy.values import STRING_LIMIT_CHARS, TEXT_LIMIT_CHARS
 
 MINUTES = 24 * 60
+# What precedents tell lies within these; a feature may be any whole number.
+BOUNDS = {"memory.precedents.count": (0, 10), "memory.precedents.success_rate": (0, 10_000)}
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 DATES = (date.min.toordinal() - _EPOCH_DAY, date.max.toordinal() - _EPOCH_DAY)
 
@@ -139,9 +141,10 @@ class Inputs:
                 if missing is None
                 else Text(free=z3.If(there, text.free, text_value(str(missing))))
             )
-        number = self._number(name, "int", -LARGEST, LARGEST, there)
+        low, high = BOUNDS.get(name, (-LARGEST, LARGEST))
+        number = self._number(name, "int", low, high, there)
         if missing is None:
-            return Number(number.value, -LARGEST, LARGEST, negate(there))
+            return Number(number.value, low, high, negate(there))
         return Number(z3.If(there, number.value, z3.IntVal(int(missing))), -LARGEST, LARGEST)
 
     def _number(self, name: str, kind: str, low: int, high: int, present: Any = None) -> Number:

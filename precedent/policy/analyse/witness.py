@@ -101,7 +101,7 @@ def put(policy: CompiledPolicy, action: str, case: Case, control: Control, usual
     answer = Answer(result.verdict, result.level, result.rule, result.reasons[0].code, result.effective)
     values: dict[str, Value] = {"weekday": moment.weekday, "local_minute": moment.local_minute}
     values.update((f"facts.{name}", value) for name, value in typed.items())
-    values.update((f"memory.{name}", missing) for name, missing in compiled.action.features.items() if missing is not None)
+    values.update((f"memory.{name}", missing) for name, missing in compiled.action.memory.items() if missing is not None)
     values.update((f"memory.{name}", value) for name, value in features.items())
     return Trial(Witness(raw, features, now, answer), result, values)
 
