@@ -16,7 +16,7 @@ async def delivering(services: Services) -> AsyncIterator[None]:
     if services.settings.outbox == "process":
         yield
         return
-    with open_loops(services.settings, services.url, services.chain_id, services.clock) as loops:
+    with open_loops(services.settings, services.url, services.chain_id, services.clock, services.keyring) as loops:
         for loop in loops:
             loop.start()
         try:

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     outbox: Literal["inline", "process"] = Field(
         "inline", description="who delivers messages: each API process, or process: `precedent outbox run` alone"
     )
+    webhook_networks: str = Field("", description="networks that webhooks may reach besides public addresses, with commas, as 10.1.0.0/16")
     slack_base_url: str = Field("https://slack.com/api", description="where Slack's Web API is; tests point it at loopback")
 
     body_limit_bytes: int = Field(64 * 1024, ge=1024, description="largest body of one request")

@@ -67,6 +67,9 @@ RELATIONS: dict[str, Rights] = {
     ),
 }
 
+# Where webhooks go is an administrator's to say; who sends them notes that an endpoint is gone, or asked for patience.
+RELATIONS["precedent.webhook_endpoints"] = Rights(_roles("api"), {API: frozenset({"status", "status_reason", "paused_until"})})
+
 # Memory is derived by the pipeline and only added to.
 RELATIONS |= {
     f"precedent.{name}": Rights(_roles(_DERIVED), insert=_roles("pipeline"))

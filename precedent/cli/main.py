@@ -33,6 +33,7 @@ COMMANDS = {
     "notebooks": ("precedent.cli.notebooks", "serve the analysts' notebooks on this machine, reading only"),
     "variants": ("precedent.cli.variants", "how each live variant does"),
     "review": ("precedent.cli.review", "what waits for a person, and their answers"),
+    "webhook": ("precedent.cli.webhook", "signed messages to servers of yours"),
     "outbox": ("precedent.cli.outbox", "messages that decisions left for people"),
 }
 

@@ -15,6 +15,7 @@ import typer
 from precedent.clock import SystemClock
 from precedent.db.embedded import database_url
 from precedent.db.engine import API, connect
+from precedent.ledger.keyring import open_keyring
 from precedent.ledger.store import chain_id_of
 from precedent.people import store
 from precedent.people.channels import open_loops, open_slack
@@ -28,7 +29,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Messages tha
 
 @app.command("drain")
 def drain_command(limit: Annotated[int, typer.Option(min=1, help="deliver no more than this")] = 100) -> None:
-    """Deliver what is due, once, by Slack. Without a Slack token nothing is delivered and everything waits."""
+    """Deliver to people what is due, once, by Slack. Without a Slack token nothing is delivered and everything waits."""
     settings, clock = load_settings(), SystemClock()
     with _opened(settings) as (connection, chain_id):
         waiting = store.count_messages(connection, chain_id).waiting
@@ -50,10 +51,7 @@ def run_command() -> None:
         pass
     # Blocked before any thread begins, so that all inherit it and the signal waits for `sigwait`.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
-    with open_loops(settings, database_url(settings), chain_id, clock) as loops:
-        if not loops:
-            typer.echo("no way out is open: set PRECEDENT_SLACK_BOT_TOKEN", err=True)
-            raise typer.Exit(1)
+    with open_loops(settings, database_url(settings), chain_id, clock, open_keyring(settings)) as loops:
         for loop in loops:
             loop.start()
         typer.echo("delivering")

@@ -23,6 +23,7 @@ REPEATABLE = (
     ("precedent.ledger", "integrate.sql"),
     ("precedent.ledger", "project.sql"),
     ("precedent.ledger", "project_reviews.sql"),
+    ("precedent.ledger", "project_webhooks.sql"),
     ("precedent.ledger", "erase.sql"),
     ("precedent.db", "rights.sql"),
 )

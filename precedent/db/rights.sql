@@ -96,6 +96,7 @@ grant execute on function ledger.u8(integer), ledger.u64_at(bytea, integer), led
 
 grant select on all tables in schema ledger, precedent to precedent_api;
 grant update (attempts, next_attempt_at, delivered_at, dead_at, last_error) on precedent.outbox to precedent_api;
+grant update (status, status_reason, paused_until) on precedent.webhook_endpoints to precedent_api;
 
 -- The pipeline reads what it derives from; not tokens, not keys, not the mapping from pseudonyms.
 grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.events, precedent.decisions, precedent.outcomes, precedent.reviews,

@@ -28,6 +28,7 @@ from sqlalchemy.schema import CheckConstraint
 from precedent.db import erasure_tables as erasure_tables
 from precedent.db import lineage_tables as lineage_tables
 from precedent.db import memory_tables as memory_tables
+from precedent.db import webhook_tables as webhook_tables
 from precedent.db.columns import INSTANT, JSON, chain_column
 from precedent.db.columns import metadata as metadata
 
@@ -345,12 +346,14 @@ idempotency = Table(
     schema="precedent",
 )
 
+_WAITING = "delivered_at is null and dead_at is null"
 outbox = Table(
     "outbox",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     chain_column(),
     Column("entry_id", UUID, nullable=False),
+    Column("endpoint_id", UUID, comment="of a webhook; null: for people"),
     Column("topic", Text, nullable=False),
     Column("payload", JSON, nullable=False),
     Column("created_at", INSTANT, nullable=False),
@@ -359,7 +362,9 @@ outbox = Table(
     Column("delivered_at", INSTANT),
     Column("dead_at", INSTANT),
     Column("last_error", Text),
-    Index("outbox_waiting_idx", "next_attempt_at", postgresql_where=text("delivered_at is null and dead_at is null")),
+    Index("outbox_people_idx", "next_attempt_at", postgresql_where=text(f"{_WAITING} and endpoint_id is null")),
+    Index("outbox_webhooks_idx", "next_attempt_at", postgresql_where=text(f"{_WAITING} and endpoint_id is not null")),
+    Index("outbox_dead_idx", "id", postgresql_where=text("dead_at is not null")),
     schema="precedent",
 )
 

@@ -46,6 +46,10 @@ class Keyring:
         """That signs the sessions of pages, the same in every process of one installation."""
         return self._keyed(b"session", b"")
 
+    def webhook_key(self, endpoint_id: UUID, version: int) -> bytes:
+        """That signs the webhooks of an endpoint: known here and by its receiver, and stored nowhere."""
+        return self._keyed(b"webhook", endpoint_id.bytes + version.to_bytes(4, "big"))
+
     def wrap(self, data_key: bytes) -> tuple[str, bytes]:
         """Name of the current epoch key, and the data key under it."""
         epoch = self.current_epoch

@@ -267,6 +267,9 @@ begin
             end case;
         end loop;
     end if;
+    if p_live and exists (select 1 from precedent.webhook_endpoints w where w.chain_id = p_chain and w.status = 'active') then
+        perform precedent.enqueue_webhooks(p_chain, p_seqs, p_ats, p_leaves, p_ids, p_kinds, p_cores);
+    end if;
     if v_epoch is not null then
         insert into precedent.control_epoch (chain_id, epoch) values (p_chain, v_epoch)
         on conflict (chain_id) do update set epoch = excluded.epoch;

@@ -11,8 +11,11 @@ from precedent.adapters.contract import Context
 from precedent.adapters.slack import PostMessage, SlackAdapter, slack_of
 from precedent.clock import Clock
 from precedent.db.engine import API, connect
-from precedent.people.notify import Deliver, Message, channel_of
+from precedent.ledger.keyring import Keyring
+from precedent.people.notify import Deliver, channel_of, message_of
 from precedent.people.outbox_loop import OutboxLoop
+from precedent.people.store import Claimed, Queue
+from precedent.people.webhooks import Webhooks, webhook_rules
 from precedent.settings import Settings
 
 
@@ -30,12 +33,15 @@ def open_slack(settings: Settings, clock: Clock) -> Iterator[Deliver | None]:
 
 
 @contextmanager
-def open_loops(settings: Settings, url: str, chain_id: UUID, clock: Clock) -> Iterator[list[OutboxLoop]]:
+def open_loops(settings: Settings, url: str, chain_id: UUID, clock: Clock, keyring: Keyring) -> Iterator[list[OutboxLoop]]:
     """A loop for each way out that is open, none of them started. They must have stopped when the block ends."""
     connector = partial(connect, url, API, autocommit=True)
     with open_slack(settings, clock) as deliver:
-        yield [OutboxLoop(connector, chain_id, deliver, clock)] if deliver else []
+        loops = [OutboxLoop(connector, chain_id, deliver, clock)] if deliver else []
+        webhooks = Webhooks(connector, chain_id, keyring, webhook_rules(settings), clock)
+        yield [*loops, OutboxLoop(connector, chain_id, webhooks.deliver, clock, queue=Queue.WEBHOOKS)]
 
 
-def _post(slack: SlackAdapter, message: Message) -> None:
+def _post(slack: SlackAdapter, claimed: Claimed) -> None:
+    message = message_of(claimed)
     slack.invoke(PostMessage(channel_of(message.recipient), message.text, message.idempotency_key), Context(message.decision_id))

@@ -58,13 +58,20 @@ class Drained:
 
 
 Connect: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
-Deliver: TypeAlias = Callable[[Message], object]
+Deliver: TypeAlias = Callable[[store.Claimed], object]
 
 
 def drain(
-    connect: Connect, chain_id: UUID, deliver: Deliver, clock: Clock, *, limit: int = 100, is_ending: Callable[[], bool] = lambda: False
+    connect: Connect,
+    chain_id: UUID,
+    deliver: Deliver,
+    clock: Clock,
+    queue: store.Queue = store.Queue.PEOPLE,
+    *,
+    limit: int = 100,
+    is_ending: Callable[[], bool] = lambda: False,
 ) -> Drained:
-    """Deliver up to `limit` messages of one chain that are due, the longest due first. Any number of processes may drain at once.
+    """Deliver up to `limit` messages of one chain's queue that are due, the longest due first. Any number of processes may drain at once.
 
     `connect` gives a connection in autocommit mode under a role that may update the outbox. Whatever `deliver` raises is a
     failed attempt: one message must not stop those behind it. No message is begun once `is_ending`; the one begun is settled.
@@ -80,6 +87,7 @@ def drain(
                 connection,
                 chain_id,
                 now_of(clock),
+                queue,
                 first_pause_seconds=FIRST_PAUSE_SECONDS,
                 longest_pause_seconds=LONGEST_PAUSE_SECONDS,
                 stretch=_stretch(clock),
@@ -92,7 +100,7 @@ def drain(
 
 def _deliver(connection: psycopg.Connection[Any], claimed: store.Claimed, deliver: Deliver, clock: Clock) -> str:
     try:
-        deliver(message_of(claimed))
+        deliver(claimed)
     except Exception as error:
         is_dead = claimed.attempts >= MAX_ATTEMPTS
         words = redact_text(f"{type(error).__name__}: {error}")[:ERROR_LIMIT_CHARACTERS]

@@ -17,6 +17,7 @@ import structlog
 from precedent.clock import Clock
 from precedent.errors import PrecedentError
 from precedent.people.notify import Connect, Deliver, Drained, drain
+from precedent.people.store import Queue
 
 log = structlog.get_logger(__name__)
 
@@ -26,21 +27,28 @@ BATCH = 100  # messages a connection: then it is opened anew, by whatever the ro
 
 
 class OutboxLoop:
-    """One thread that drains one chain's outbox."""
+    """One thread that drains one queue of one chain's outbox."""
 
     def __init__(
-        self, connect: Connect, chain_id: UUID, deliver: Deliver, clock: Clock, pause: Callable[[float], object] | None = None
+        self,
+        connect: Connect,
+        chain_id: UUID,
+        deliver: Deliver,
+        clock: Clock,
+        pause: Callable[[float], object] | None = None,
+        queue: Queue = Queue.PEOPLE,
     ) -> None:
         self._connect = connect
         self._chain_id = chain_id
         self._deliver = deliver
         self._clock = clock
+        self._queue = queue
         self._ending = threading.Event()
         self._pause = pause or self._ending.wait
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self.run, name="outbox", daemon=True)
+        self._thread = threading.Thread(target=self.run, name=f"outbox-{self._queue}", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -58,7 +66,7 @@ class OutboxLoop:
         failures = 0
         while not self._ending.is_set():
             try:
-                done = drain(self._connect, self._chain_id, self._deliver, self._clock, limit=BATCH, is_ending=self._ending.is_set)
+                done = self._drain()
             except (PrecedentError, psycopg.Error) as error:
                 failures += 1
                 log.warning("outbox_waits", error=str(error))
@@ -68,6 +76,9 @@ class OutboxLoop:
             _tell(done)
             if done.delivered + done.failed + done.dead < BATCH:
                 self._pause(IDLE_SECONDS)
+
+    def _drain(self) -> Drained:
+        return drain(self._connect, self._chain_id, self._deliver, self._clock, self._queue, limit=BATCH, is_ending=self._ending.is_set)
 
     def _after(self, failures: int) -> float:
         """Seconds to wait for the database: doubled each time, then shortened at random by up to a half."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -12,25 +13,45 @@ from psycopg.rows import class_row
 
 # The claim books the next attempt before this one is made: no transaction stays open while another company's server answers,
 # and if we crash before it is settled, the message is simply due again.
-CLAIM = """
+_CLAIM = """
 update precedent.outbox set attempts = attempts + 1,
        next_attempt_at = %(now)s
            + least(%(longest_pause_seconds)s, %(first_pause_seconds)s * power(2, least(attempts, 30))) * %(stretch)s * interval '1 second'
 where id = (
-    select id from precedent.outbox
-    where chain_id = %(chain_id)s and delivered_at is null and dead_at is null and next_attempt_at <= %(now)s
-    order by next_attempt_at, id
+    select o.id from precedent.outbox o
+    where o.chain_id = %(chain_id)s and o.delivered_at is null and o.dead_at is null and o.next_attempt_at <= %(now)s
+      and {of_queue}
+    order by o.next_attempt_at, o.id
     limit 1
-    for update skip locked
+    for update of o skip locked
 )
-returning id, entry_id, topic, payload, attempts
+returning id, entry_id, topic, payload, attempts, endpoint_id
 """
+
+
+class Queue(StrEnum):
+    """Messages to people, and webhooks: apart, so that neither waits for the other's receivers."""
+
+    PEOPLE = "people"
+    WEBHOOKS = "webhooks"
+
+
+# An endpoint that is paused holds up its own messages alone.
+_OF_QUEUE = {
+    Queue.PEOPLE: "o.endpoint_id is null",
+    Queue.WEBHOOKS: """o.endpoint_id is not null and exists (
+          select 1 from precedent.webhook_endpoints w
+          where w.chain_id = o.chain_id and w.id = o.endpoint_id and w.status = 'active'
+            and (w.paused_until is null or w.paused_until <= %(now)s))""",
+}
+CLAIM = {queue: _CLAIM.format(of_queue=condition) for queue, condition in _OF_QUEUE.items()}
 
 DELIVERED = "update precedent.outbox set delivered_at = %s, last_error = null where id = %s"
 
 # `next_attempt_at` was booked by the claim; the other side may have asked for more patience.
 FAILED = """
-update precedent.outbox set last_error = %s, next_attempt_at = greatest(next_attempt_at, %s::timestamptz), dead_at = %s where id = %s
+update precedent.outbox set last_error = %s, next_attempt_at = greatest(next_attempt_at, %s::timestamptz), dead_at = coalesce(dead_at, %s)
+where id = %s
 """
 
 # What killed it stays to be read until an attempt succeeds.
@@ -41,10 +62,11 @@ returning id
 """
 
 WAITING = """
-select id, topic, payload ->> 'to' as recipient, created_at, attempts, next_attempt_at, dead_at, last_error
-from precedent.outbox
-where chain_id = %(chain_id)s and delivered_at is null and (%(is_dead)s::boolean is null or (dead_at is not null) = %(is_dead)s)
-order by id
+select o.id, o.topic, coalesce(w.name, o.payload ->> 'to') as recipient, o.created_at, o.attempts, o.next_attempt_at, o.dead_at,
+       o.last_error
+from precedent.outbox o left join precedent.webhook_endpoints w on w.chain_id = o.chain_id and w.id = o.endpoint_id
+where o.chain_id = %(chain_id)s and o.delivered_at is null and (%(is_dead)s::boolean is null or (o.dead_at is not null) = %(is_dead)s)
+order by o.id
 limit %(limit)s
 """
 
@@ -72,6 +94,7 @@ class Claimed:
     topic: str
     payload: dict[str, Any]
     attempts: int
+    endpoint_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +122,7 @@ def claim_message(
     connection: psycopg.Connection[Any],
     chain_id: UUID,
     now: datetime,
+    queue: Queue = Queue.PEOPLE,
     *,
     first_pause_seconds: float,
     longest_pause_seconds: float,
@@ -110,7 +134,7 @@ def claim_message(
     """
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
         cursor.execute(
-            CLAIM,
+            CLAIM[queue],
             {
                 "chain_id": chain_id,
                 "now": now,

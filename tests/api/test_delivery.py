@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from in_process import DEAL
 from pydantic import SecretStr
@@ -13,6 +14,10 @@ from running_api import install
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from precedent.adapters.webhook import rules_of
+from precedent.clock import SystemClock
+from precedent.ledger.store import chain_id_of
+from precedent.people.webhooks import add_endpoint
 
 ESCALATING = DEAL | {"requested_discount_pct": 0.18}
 
@@ -28,6 +33,19 @@ def serve(database_url: str, home: Path, slack: Receiver, **overrides: object) -
     installation = install(database_url, home, **given)
     client = TestClient(create_app(installation.settings), client=("127.0.0.1", 50000))
     return client, {"authorization": f"Bearer {installation.token}"}
+
+
+def test_a_webhook_leaves_with_a_decision(database_url: str, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        client, headers = serve(database_url, tmp_path, receiver, slack_bot_token=None, webhook_networks="127.0.0.0/8")
+        with psycopg.connect(database_url) as owner:
+            rules = rules_of("127.0.0.0/8", is_https_required=False)
+            add_endpoint(owner, chain_id_of(owner, "main"), "ours", receiver.url, ["decision.escalated"], rules, SystemClock())
+        with client:
+            decision = client.post("/decisions/finance", json=ESCALATING, headers=headers).json()
+            [request] = receiver.await_requests(1)
+    assert request.json["data"]["decision_id"] == decision["id"]
+    assert request.json["data"]["hash"] == decision["hash"]
 
 
 def outbox_of(client: TestClient) -> dict[str, float]:

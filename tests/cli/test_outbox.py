@@ -16,6 +16,7 @@ from sample_entries import append_all, decision
 from typer.testing import CliRunner, Result
 
 from precedent.cli.outbox import app
+from precedent.ledger.keyring import load_keyring
 from precedent.settings import project_root
 
 COUNT = 8  # Slack's rate limit lets five through at once, and one a second after that, from each process
@@ -87,6 +88,7 @@ def test_the_dead_are_shown_and_replayed_by_number_or_all(database_url: str, sla
 
 
 def test_two_processes_deliver_each_message_and_one_that_is_killed_loses_none(database_url: str, tmp_path: Path, slack: Receiver) -> None:
+    load_keyring(tmp_path / "home" / "keys", "2026-11", create=True)
     drafts = [decision(number) for number in range(COUNT)]
     append_all(database_url, drafts)
     running = [subprocess.Popen([sys.executable, "-m", "precedent.cli.main", "outbox", "run"], cwd=project_root()) for _ in range(2)]

@@ -41,6 +41,7 @@ EXEMPT = {
     "precedent.subjects": "only who holds the lookup key can judge a lookup hash; that each has a key and back is tried by deletion",
     "precedent.idempotency": "claimed keys: who changes them can have a request answered twice, or refused, but no entry changed",
     "precedent.outbox": "work to deliver, at least once: what it says is read from the entry again by whoever gets it",
+    "precedent.webhook_endpoints": "where messages about entries go: who changes it hears of entries, and changes none",
     "precedent.api_tokens": "who may ask; each answer's entry names the principal that was taken at its word",
     "precedent.asset_leaves": "they make the digest that the statement has: `precedent lineage` tells where they do not",
     "precedent.asset_partitions": "work still to state; who changes it leaves rows unstated, which `precedent lineage` tells",

@@ -45,10 +45,10 @@ class Receiver:
     messages: list[Message] = field(default_factory=list)
     error: Exception | None = None
 
-    def __call__(self, message: Message) -> None:
+    def __call__(self, claimed: Claimed) -> None:
         if self.error is not None:
             raise self.error
-        self.messages.append(message)
+        self.messages.append(message_of(claimed))
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_a_crash_between_delivery_and_its_mark_delivers_again_under_the_same_key
     append_all(database_url, [decision(1)])
     receiver, clock = Receiver(), HandClock()
 
-    def deliver_and_die(message: Message) -> None:
+    def deliver_and_die(message: Claimed) -> None:
         receiver(message)
         raise KeyboardInterrupt
 

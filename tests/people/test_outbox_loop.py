@@ -14,8 +14,9 @@ from precedent.clock import SystemClock
 from precedent.db.engine import API, connect
 from precedent.errors import DatabaseUnavailable
 from precedent.ledger.store import chain_id_of
-from precedent.people.notify import Connect, Message
+from precedent.people.notify import Connect
 from precedent.people.outbox_loop import OutboxLoop
+from precedent.people.store import Claimed
 
 LONG = 60
 
@@ -46,7 +47,7 @@ def test_what_is_appended_while_it_runs_is_delivered(database_url: str, connecto
 def test_without_a_database_it_waits_longer_each_time_and_comes_back(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(1)])
     pauses: list[float] = []
-    messages: list[Message] = []
+    messages: list[Claimed] = []
 
     def gone_for_seven_tries() -> object:
         if len(pauses) < 7:
@@ -72,7 +73,7 @@ def test_stopping_waits_for_the_message_under_way_and_begins_no_other(database_u
     append_all(database_url, [decision(1), decision(2)])
     begun, let_go = threading.Event(), threading.Event()
 
-    def deliver(_: Message) -> None:
+    def deliver(_: Claimed) -> None:
         begun.set()
         assert let_go.wait(LONG)
 
