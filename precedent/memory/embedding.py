@@ -6,7 +6,8 @@ filled beside the one that serves, which goes on serving until `serve` is asked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -32,6 +33,8 @@ from precedent.memory.embedding_store import (
 from precedent.memory.ranks import MIN_NUMBERS, freeze_ranks
 
 BATCH = 500
+# The index of vectors costs PostgreSQL a millisecond a row, on one core a session.
+WRITERS = 2
 DAWN = datetime(1, 1, 2, tzinfo=UTC)
 DUSK = datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -109,14 +112,23 @@ def _embed(url: str, chain_id: UUID, embedder: Embedder, read: Callable[[psycopg
         present = read_present(connection, chain_id, model, [one.decision_id for one in qualified])
         connection.commit()  # no snapshot stays open while a server is asked
         missing = [one for one in qualified if one.decision_id not in present and encodable(one.inputs)]
-        for start in range(0, len(missing), BATCH):
-            batch = missing[start : start + BATCH]
+    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    # A server that is asked for vectors is asked by one at a time.
+    writers = min(WRITERS, len(batches)) if embedder.is_local else 1
+    with ThreadPoolExecutor(max(1, writers)) as pool:
+        for done in [pool.submit(_add, url, chain_id, model, embedder, batches[first::writers]) for first in range(writers)]:
+            done.result()
+    return Embedded(model.model_id, len(qualified), len(missing))
+
+
+def _add(url: str, chain_id: UUID, model: Model, embedder: Embedder, batches: Sequence[list[Qualified]]) -> None:
+    with connect(url, PIPELINE) as connection:
+        for batch in batches:
             cases = [Case(one.scope, one.inputs) for one in batch]
             vectors = embedder.embed(cases)
             digests = [embedder.digest(case) for case in cases]
             add_vectors(connection, chain_id, model, list(zip(batch, digests, vectors, strict=True)))
             connection.commit()
-    return Embedded(model.model_id, len(qualified), len(missing))
 
 
 def _registered(connection: psycopg.Connection, chain_id: UUID, embedder: Embedder) -> Model:
