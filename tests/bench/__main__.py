@@ -32,6 +32,7 @@ from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.paced import measure_paced
 from tests.bench.pipeline import measure_backfill
 from tests.bench.policies import decision_us, load_ms
+from tests.bench.remembering import measure_memory
 from tests.bench.replay import Replayed, replay_rate
 from tests.bench.report import Findings, Part, render
 from tests.bench.singles import Verified, evaluation_us, import_rate, verify_rate
@@ -125,7 +126,7 @@ def measure(home: Path, plan: Plan) -> Findings:
     try:
         tell("database")
         machine = describe_machine(server.url, home, load_average, client_name())
-        endpoints, api_start_mb, api_mb, replayed, import_per_second, steady = _measure_api(home, server, plan, tell)
+        endpoints, api_start_mb, api_mb, replayed, import_per_second, used = _measure_api(home, server, plan, tell)
         appends, verified = _measure_ledger(server, plan, tell)
         tell(f"a snapshot held open for {plan.held_seconds:g} s")
         paced = measure_paced(
@@ -162,13 +163,13 @@ def measure(home: Path, plan: Plan) -> Findings:
         analysed_seconds,
         replayed,
         tree,
-        [steady, paced, *grown],
+        [*used, paced, *grown],
     )
 
 
 def _measure_api(
     home: Path, server: EmbeddedPostgres, plan: Plan, tell: Callable[[str], None]
-) -> tuple[list[EndpointRow], float, float, Replayed, float | None, Part]:
+) -> tuple[list[EndpointRow], float, float, Replayed, float | None, list[Part]]:
     """The endpoints, the API's memory in MB before and after them, a replay of what it decided, the import, and steady use of it."""
     postgres = psutil.Process(server.identity.pid)
     with running_api(home, fresh_database(server, "api")) as api, running_noop(home) as noop:
@@ -180,7 +181,8 @@ def _measure_api(
         tell("import")
         import_per_second = import_rate(api, plan.import_cases)
         tell("steady use")
-        return endpoints, start_mb, loaded_mb, replayed, import_per_second, measure_steady(api, plan.rounds, plan.endpoint_seconds)
+        parts = [measure_steady(api, plan.rounds, plan.endpoint_seconds), measure_memory(api, plan.rounds, plan.endpoint_seconds)]
+        return endpoints, start_mb, loaded_mb, replayed, import_per_second, parts
 
 
 def _measure_pipeline(home: Path, server: EmbeddedPostgres) -> list[Part]:
