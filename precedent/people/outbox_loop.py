@@ -2,13 +2,15 @@
 
 Invariant: at most one delivery is under way, so that stopping waits for one message and no more. Any number of processes may
 run one: the claim decides whose a message is. It asks once a second instead of being told: a notification would cost every
-append, where the answer to the question costs one look into a small index.
+append, where the answer to the question costs one look into a small index, on a connection of its own.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -23,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-BATCH = 100  # messages a connection: then it is opened anew, by whatever the role may do by then
+BATCH = 100  # messages between two looks at the counts
 
 
 class OutboxLoop:
@@ -46,6 +48,7 @@ class OutboxLoop:
         self._ending = threading.Event()
         self._pause = pause or self._ending.wait
         self._thread: threading.Thread | None = None
+        self._failures = 0
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self.run, name=f"outbox-{self._queue}", daemon=True)
@@ -63,22 +66,31 @@ class OutboxLoop:
 
     def run(self) -> None:
         """Drain until ended."""
-        failures = 0
         while not self._ending.is_set():
             try:
-                done = self._drain()
+                with self._connect() as connection:
+                    self._drain_by(connection)
             except (PrecedentError, psycopg.Error) as error:
-                failures += 1
+                self._failures += 1
                 log.warning("outbox_waits", error=str(error))
-                self._pause(self._after(failures))
-                continue
-            failures = 0
+                self._pause(self._after(self._failures))
+
+    def _drain_by(self, connection: psycopg.Connection[Any]) -> None:
+        # One connection for as long as it lasts: a new one each second would cost the server more than the question.
+        while not self._ending.is_set():
+            done = drain(
+                lambda: nullcontext(connection),
+                self._chain_id,
+                self._deliver,
+                self._clock,
+                self._queue,
+                limit=BATCH,
+                is_ending=self._ending.is_set,
+            )
+            self._failures = 0
             _tell(done)
             if done.delivered + done.failed + done.dead < BATCH:
                 self._pause(IDLE_SECONDS)
-
-    def _drain(self) -> Drained:
-        return drain(self._connect, self._chain_id, self._deliver, self._clock, self._queue, limit=BATCH, is_ending=self._ending.is_set)
 
     def _after(self, failures: int) -> float:
         """Seconds to wait for the database: doubled each time, then shortened at random by up to a half."""

@@ -44,6 +44,27 @@ def test_what_is_appended_while_it_runs_is_delivered(database_url: str, connecto
         loop.stop()
 
 
+def test_a_connection_that_was_cut_is_made_anew(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    delivered = threading.Semaphore(0)
+    loop = OutboxLoop(connector, chain_id, lambda _: delivered.release(), SystemClock(), pause=lambda _: None)
+    loop.start()
+    try:
+        for number in range(2):
+            append_all(database_url, [decision(number)])
+            assert delivered.acquire(timeout=LONG)
+            with psycopg.connect(database_url, autocommit=True) as owner:
+                cut = owner.execute(
+                    "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity "
+                    "where datname = current_database() and application_name = 'precedent'"
+                ).fetchone()
+            assert cut is not None
+            assert cut[0] >= 1
+        append_all(database_url, [decision(3)])
+        assert delivered.acquire(timeout=LONG)
+    finally:
+        loop.stop()
+
+
 def test_without_a_database_it_waits_longer_each_time_and_comes_back(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(1)])
     pauses: list[float] = []
