@@ -17,9 +17,11 @@ from starlette.responses import Response
 from api.answers import REPLAYED, json_response
 from api.problems import answer_error, problem_body
 from api.requests import Members, call_at, field_invalid, parse_object
+from api.services import services_of
 from precedent.call import Call
 from precedent.errors import Unavailable
 from precedent.ledger.canonical import element_texts, member_texts
+from precedent.ledger.idempotency import require_unused_by_others
 
 MAX_ELEMENTS = 1000
 
@@ -68,8 +70,10 @@ async def answer_all(
     """The answers to elements and their received texts, a problem for each that was refused; and whether every one that was
     not refused had been recorded before.
 
-    Raises: Unavailable where that was every element's answer: then the batch as a whole is to be sent again.
+    Raises: IdempotencyKeyReused; Unavailable where that was every element's answer: then the batch as a whole is to be sent again.
     """
+    services = services_of(request)
+    await require_unused_by_others(services.reads, services.chain_id, call.claim)
     recorded: list[bool] = []
     away: list[Unavailable] = []
 

@@ -247,6 +247,26 @@ class FlagRow(Strict):
     updated_by: str
 
 
+class FlagSet(FlagRow):
+    """What was set, from its entry."""
+
+    hash: Hex
+    prev_hash: Hex
+    receipt: Receipt
+
+
+class KillSwitchSet(Strict):
+    """What was set, from its entry."""
+
+    halted: bool
+    reason: str
+    updated_at: datetime
+    updated_by: str
+    hash: Hex
+    prev_hash: Hex
+    receipt: Receipt
+
+
 class FlagsAnswer(Strict):
     halted: bool
     items: list[FlagRow]

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx2
 
-from precedent.errors import Conflict, JobRunning, NotFound, PipelineUnavailable
+from precedent.errors import Conflict, IdempotencyKeyReused, JobRunning, NotFound, PipelineUnavailable
+from precedent.ledger.idempotency import Claim
 
 REQUEST_SECONDS = 20.0
 POLL_SECONDS = 0.25
@@ -28,9 +29,11 @@ mutation ($params: ExecutionParams!) {
   }
 }
 """
-UNFINISHED_RUNS = """
+RUNS = """
 query ($filter: RunsFilter!) { runsOrError(filter: $filter, limit: 1) { ... on Runs { results { runId } } } }
 """
+# Of a run that was launched under an Idempotency-Key: what it claims, and of what.
+CLAIM_TAG, FINGERPRINT_TAG = "precedent/claim", "precedent/fingerprint"
 RUN = """
 query ($runId: ID!) {
   runOrError(runId: $runId) { __typename ... on Run { runId jobName status startTime endTime tags { key value } } }
@@ -65,14 +68,16 @@ class Pipeline:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def launch(self, job: str, first_day: str, last_day: str) -> Run:
-        """One run over the days, both ends included.
+    async def launch(self, job: str, first_day: str, last_day: str, claim: Claim | None = None) -> Run:
+        """One run over the days, both ends included; a claim is kept with it.
 
         Raises: NotFound for an unknown job; JobRunning; PipelineUnavailable; Conflict where Dagster refuses.
         """
         selector = await self._find(job)
         tags = _partition_tags(first_day, last_day)
         await self._require_idle(job, tags)
+        if claim is not None:
+            tags |= {CLAIM_TAG: claim.claim.hex(), FINGERPRINT_TAG: claim.fingerprint.hex()}
         params = {
             "selector": selector,
             "runConfigData": {},
@@ -83,6 +88,20 @@ class Pipeline:
             why = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ())) or answer["__typename"]
             raise Conflict(f"Dagster refused to launch {job}: {why}")
         return await self.run(answer["run"]["runId"])
+
+    async def launched(self, claim: Claim) -> Run | None:
+        """The run that was launched under the claim, if any was.
+
+        Raises: IdempotencyKeyReused where that was of other days; PipelineUnavailable.
+        """
+        wanted = {"tags": [{"key": CLAIM_TAG, "value": claim.claim.hex()}]}
+        found = (await self._ask(RUNS, {"filter": wanted}))["runsOrError"].get("results", [])
+        if not found:
+            return None
+        run = await self.run(found[0]["runId"])
+        if run.tags.get(FINGERPRINT_TAG) != claim.fingerprint.hex():
+            raise IdempotencyKeyReused("this Idempotency-Key was used to run other days")
+        return run
 
     async def wait(self, run: Run, seconds: float) -> Run:
         """The run once it has ended, or as it is after `seconds`."""
@@ -119,7 +138,7 @@ class Pipeline:
 
     async def _require_idle(self, job: str, tags: dict[str, str]) -> None:
         wanted = {"pipelineName": job, "statuses": list(UNFINISHED), "tags": [{"key": k, "value": v} for k, v in tags.items()]}
-        running = (await self._ask(UNFINISHED_RUNS, {"filter": wanted}))["runsOrError"].get("results", [])
+        running = (await self._ask(RUNS, {"filter": wanted}))["runsOrError"].get("results", [])
         if running:
             raise JobRunning(f"{job} computes {' to '.join(tags.values())} already: run {running[0]['runId']}")
 

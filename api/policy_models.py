@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from api.models import Hex, Strict
+from api.models import Hex, Receipt, Strict
 
 
 class PolicyRow(Strict):
@@ -39,10 +39,20 @@ class PolicyChecked(Strict):
     digest: Hex
 
 
-class PolicyNamed(Strict):
-    """What a token without `read` is told of a change."""
+class PolicyStep(Strict):
+    """What a step did, from its entry; without a receipt where the version was so already, and nothing was recorded."""
 
     ref: str
+    name: str
+    version: str
+    node: str
+    status: Literal["active", "superseded", "deactivated", "withdrawn", "published"]
+    reason: str | None
+    updated_at: datetime | None
+    updated_by: str | None
+    hash: Hex | None
+    prev_hash: Hex | None
+    receipt: Receipt | None
 
 
 class StepRequest(Strict):
@@ -97,6 +107,19 @@ class ChangeControlRow(Strict):
     reason: str
     updated_at: datetime
     updated_by: str
+
+
+class ChangeControlSet(Strict):
+    """What was set, from its entry; nothing but the setting where it was so already, and nothing was recorded."""
+
+    node: str
+    second_person: bool
+    reason: str | None
+    updated_at: datetime | None
+    updated_by: str | None
+    hash: Hex | None
+    prev_hash: Hex | None
+    receipt: Receipt | None
 
 
 class ChangeControlAnswer(Strict):

@@ -28,6 +28,7 @@ from precedent.call import Call
 from precedent.errors import FactsInvalid, FieldInvalid, Unavailable
 from precedent.guard.access import Principal
 from precedent.ledger.canonical import element_texts, member_texts
+from precedent.ledger.idempotency import require_unused_by_others
 
 router = APIRouter(tags=["AuthZEN"], route_class=LeanRoute)
 
@@ -146,8 +147,9 @@ async def _ask_all(
 ) -> tuple[list[dict[str, Any]], bool]:
     """The answers, and whether every one that was recorded had been before.
 
-    Raises: Unavailable where that was every answer: then the request as a whole is to be sent again.
+    Raises: IdempotencyKeyReused; Unavailable where that was every answer: then the request as a whole is to be sent again.
     """
+    await require_unused_by_others(asker.services.reads, asker.services.chain_id, asker.call.claim)
     replayed: list[bool] = []
     away: list[Unavailable] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -18,9 +18,9 @@ from api.openapi import body_of
 from api.policy_models import (
     ChangeControlAnswer,
     ChangeControlRequest,
+    ChangeControlSet,
     OptionalStepRequest,
-    PolicyNamed,
-    PolicyWhole,
+    PolicyStep,
     ProposalAnswer,
     ProposalPage,
     StepRequest,
@@ -28,6 +28,7 @@ from api.policy_models import (
 from api.requests import Members, authenticate, idempotency_claim, parse_object, parse_uuid, read_body
 from api.routes.policies import whole_policy
 from api.services import Services, services_of
+from api.steps import NOTHING_RECORDED, control_answer, entry_of, step_answer, unchanged_answer
 from precedent.errors import PolicyNotFound, ProposalNotFound
 from precedent.guard.access import Principal
 from precedent.ledger.entry import Claimed
@@ -44,25 +45,25 @@ PROPOSED: dict[int | str, dict[str, Any]] = {202: {"model": ProposalAnswer, "des
 OPTIONAL_BODY = body_of(OptionalStepRequest, is_required=False)
 
 
-@router.post("/policies/{ref}/activate", response_model=PolicyWhole | PolicyNamed, responses=PROPOSED, openapi_extra=OPTIONAL_BODY)
+@router.post("/policies/{ref}/activate", response_model=PolicyStep, responses=PROPOSED, openapi_extra=OPTIONAL_BODY)
 async def activate_policy(request: Request, ref: Ref) -> Response:
     """Make a version the one that its name means, at once for every process; 202 with a proposal where its node asks for two."""
     return await _change(request, ref, activate)
 
 
-@router.post("/policies/{name}/rollback", response_model=PolicyWhole | PolicyNamed, responses=PROPOSED, openapi_extra=OPTIONAL_BODY)
+@router.post("/policies/{name}/rollback", response_model=PolicyStep, responses=PROPOSED, openapi_extra=OPTIONAL_BODY)
 async def roll_back_policy(request: Request, name: PolicyName) -> Response:
     """Activate the version of the name that was active before; 202 with a proposal where its node asks for two."""
     return await _change(request, name, roll_back)
 
 
-@router.post("/policies/{ref}/deactivate", response_model=PolicyWhole | PolicyNamed, openapi_extra=OPTIONAL_BODY)
+@router.post("/policies/{ref}/deactivate", response_model=PolicyStep, openapi_extra=OPTIONAL_BODY)
 async def deactivate_policy(request: Request, ref: Ref) -> Response:
     """The policy decides nothing until a version of it is activated again. One person is enough."""
     return await _change(request, ref, deactivate)
 
 
-@router.post("/policies/{ref}/withdraw", response_model=PolicyWhole | PolicyNamed, openapi_extra=OPTIONAL_BODY)
+@router.post("/policies/{ref}/withdraw", response_model=PolicyStep, openapi_extra=OPTIONAL_BODY)
 async def withdraw_policy(request: Request, ref: Ref) -> Response:
     """Take a version out of use for good. One person is enough."""
     return await _change(request, ref, withdraw)
@@ -114,7 +115,7 @@ async def list_change_control(request: Request) -> Response:
     return json_response(await _control(services))
 
 
-@router.put("/change-control/{node}", response_model=ChangeControlAnswer, responses=PROPOSED, openapi_extra=body_of(ChangeControlRequest))
+@router.put("/change-control/{node}", response_model=ChangeControlSet, responses=PROPOSED, openapi_extra=body_of(ChangeControlRequest))
 async def put_change_control(request: Request, node: Named) -> Response:
     """Ask for a second person to activate the node's policies, at once; asking for one alone again is proposed (202)."""
     services = services_of(request)
@@ -128,11 +129,15 @@ async def put_change_control(request: Request, node: Named) -> Response:
     reason = str(Members(members).text("reason", is_required=True, limit=500))
     claim = idempotency_claim(request, services, principal, body)
     recorded = await run_in_threadpool(set_second_person, services.url, services.settings, node, is_needed, reason, principal.name, claim)
-    return await _proposed(services, recorded) or json_response(await _control(services), 200, _replayed(recorded))
+    if (proposed := await _proposed(services, recorded)) is not None:
+        return proposed
+    if recorded is not None:
+        return json_response(control_answer(await entry_of(services, recorded), services.settings.chain), 200, _replayed(recorded))
+    return json_response({"node": node, "second_person": is_needed} | NOTHING_RECORDED)
 
 
 async def _change(request: Request, ref: str, change: Callable[..., Recorded]) -> Response:
-    """The version as it stands now: what came after a request that is sent again is not undone by it."""
+    """What the step did. What came after a request that is sent again is not undone by it."""
     services = services_of(request)
     principal = await authenticate(request, services, SCOPE)
     name, _, version = ref.partition("@")
@@ -148,8 +153,9 @@ async def _change(request: Request, ref: str, change: Callable[..., Recorded]) -
     await services.authority.reload()
     if (proposed := await _proposed(services, recorded)) is not None:
         return proposed
-    told = await whole_policy(services, ref) if "read" in principal.scopes else {"ref": ref}
-    return json_response(told, 200, _replayed(recorded))
+    if recorded is None:
+        return json_response(unchanged_answer(await whole_policy(services, ref)))
+    return json_response(step_answer(await entry_of(services, recorded), services.settings.chain), 200, _replayed(recorded))
 
 
 async def _authorise(request: Request, services: Services, proposal_id: str) -> tuple[Principal, Proposal]:
@@ -169,9 +175,12 @@ async def _answer(services: Services, proposal_id: UUID, step: Callable[[], Reco
 
 
 async def _proposed(services: Services, recorded: Recorded) -> Response | None:
-    """202 where what was recorded is a proposal."""
+    """202 where what was recorded is a proposal: as it was made, also where it has been answered meanwhile."""
     held = await _find(services, recorded.entry_id) if recorded is not None else None
-    return None if held is None else json_response(_proposal_answer(held), 202, _replayed(recorded))
+    if held is None:
+        return None
+    made = replace(held, status="open", closed_by=None, closed_at=None, closing_reason=None)
+    return json_response(_proposal_answer(made), 202, _replayed(recorded))
 
 
 async def _find(services: Services, entry_id: UUID) -> Proposal | None:

@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
 from api.contracts import Action, Named
-from api.models import FlagRequest, FlagsAnswer, KillSwitchRequest
+from api.models import FlagRequest, FlagsAnswer, FlagSet, KillSwitchRequest, KillSwitchSet
 from api.openapi import body_of
 from api.requests import Members, authenticate, field_invalid, idempotency_claim, parse_object, read_body
 from api.services import Services, services_of
+from api.steps import entry_of, flag_answer, switch_answer
 from precedent.guard import store
 from precedent.guard.access import Principal
 from precedent.guard.flags import KILL_SWITCH, MAX_LEVEL, set_flag
@@ -31,7 +32,7 @@ async def list_flags(request: Request) -> Response:
     return json_response(await _flags(services))
 
 
-@router.put("/flags/{node}/{action}", response_model=FlagsAnswer, openapi_extra=body_of(FlagRequest))
+@router.put("/flags/{node}/{action}", response_model=FlagSet, openapi_extra=body_of(FlagRequest))
 async def put_flag(request: Request, node: Named, action: Action) -> Response:
     """Switch an action on or off, and say up to which level it may act alone."""
     services = services_of(request)
@@ -50,7 +51,7 @@ async def put_flag(request: Request, node: Named, action: Action) -> Response:
     return await _set(services, principal, (node, action), enabled, max_level, members, claim)
 
 
-@router.put("/kill-switch", response_model=FlagsAnswer, openapi_extra=body_of(KillSwitchRequest))
+@router.put("/kill-switch", response_model=KillSwitchSet, openapi_extra=body_of(KillSwitchRequest))
 async def put_kill_switch(request: Request) -> Response:
     """Halt or resume everything: while halted, every decision escalates and is recorded. For tokens of every node alone."""
     services = services_of(request)
@@ -76,7 +77,9 @@ async def _set(
     reason = str(Members(members).text("reason", is_required=True, limit=1000))
     answer = await run_in_threadpool(set_flag, services.url, services.settings, *flag, enabled, max_level, reason, principal.name, claim)
     await services.authority.reload()
-    return json_response(await _flags(services), 200, REPLAYED if isinstance(answer, Claimed) else None)
+    entry = await entry_of(services, answer)
+    told = (switch_answer if flag == KILL_SWITCH else flag_answer)(entry, services.settings.chain)
+    return json_response(told, 200, REPLAYED if isinstance(answer, Claimed) else None)
 
 
 async def _flags(services: Services) -> dict[str, object]:

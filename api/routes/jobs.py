@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.answers import json_response
+from api.answers import REPLAYED, json_response
 from api.models import RunAnswer
 from api.pipeline import Pipeline, Run
-from api.requests import field_invalid, require_internal
-from api.services import services_of
+from api.requests import field_invalid, idempotency_claim, require_internal
+from api.services import Services, services_of
 from precedent.clock import EPOCH
+from precedent.guard.access import Principal
+from precedent.guard.once import one_at_a_time
+from precedent.ledger.idempotency import Claim
 
 router = APIRouter(tags=["Jobs"], prefix="/jobs")
 
 MAX_WAIT_SECONDS = 600
+INTERNAL = Principal("x-internal-token", frozenset(), frozenset())
 
 
 @router.post("/{job}/run", status_code=202, response_model=RunAnswer)
@@ -36,10 +42,12 @@ async def run_job(
     yesterday = (EPOCH + timedelta(microseconds=services.clock.now_us())).date() - timedelta(days=1)
     first, last = days_of(partition, from_, to, services.settings.pipeline_start, yesterday)
     pipeline = _pipeline_of(request)
-    run = await pipeline.launch(job, first.isoformat(), last.isoformat())
+    claim = idempotency_claim(request, services, INTERNAL, f"{partition}/{from_}/{to}".encode())
+    run, is_replay = await _launch(services, pipeline, job, (first.isoformat(), last.isoformat()), claim)
     if wait:
         run = await pipeline.wait(run, wait)
-    return json_response(_answer(run), 200 if run.is_finished else 202, {"Location": f"/jobs/runs/{run.run_id}"})
+    headers = {"Location": f"/jobs/runs/{run.run_id}"} | (REPLAYED if is_replay else {})
+    return json_response(_answer(run), 200 if run.is_finished else 202, headers)
 
 
 @router.get("/runs/{run_id}", response_model=RunAnswer)
@@ -47,6 +55,19 @@ async def get_run(request: Request, run_id: str) -> Response:
     """How a run does."""
     require_internal(request, services_of(request))
     return json_response(_answer(await _pipeline_of(request).run(run_id)))
+
+
+async def _launch(services: Services, pipeline: Pipeline, job: str, days: tuple[str, str], claim: Claim | None) -> tuple[Run, bool]:
+    """A new run, or the one that was launched under the same key, and whether it is that. Dagster keeps the key with the run; whoever
+    looks for one and launches it does so alone, in whichever process."""
+    if claim is None:
+        return await pipeline.launch(job, *days), False
+    with ExitStack() as held:
+        await run_in_threadpool(held.enter_context, one_at_a_time(services.url, claim.claim))
+        run = await pipeline.launched(claim)
+        if run is not None:
+            return run, True
+        return await pipeline.launch(job, *days, claim), False
 
 
 def days_of(partition: date | None, first: date | None, last: date | None, earliest: date, latest: date) -> tuple[date, date]:

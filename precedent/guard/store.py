@@ -20,6 +20,9 @@ REVOKE_ACCESS = "update precedent.api_tokens set revoked_at = now() where name =
 
 LIST_ACCESS = "select name, scopes, nodes, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"
 
+# Until the transaction ends, in every process.
+ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), 0))"
+
 FLAGS = """
 select node, action, enabled, max_level, reason, updated_at, updated_by
 from precedent.node_flags where chain_id = %s order by node, action

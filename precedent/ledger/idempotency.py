@@ -8,12 +8,14 @@ from uuid import UUID
 
 import psycopg
 
+from precedent.db.reads import Reads
 from precedent.errors import EventIdReused, Fault, FieldInvalid, IdempotencyKeyReused, LedgerBroken, RequestErased
 from precedent.ledger import store
 from precedent.ledger.entry import Claimed
 from precedent.ledger.keyring import Keyring
 
 MAX_KEY_CHARS = 255
+_PLACE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,16 @@ class Claim:
 
     def at(self, place: int) -> Claim:
         """The claim of the entry at `place` of a batch that was sent under one key. The first claims the key itself, so that a key
-        that stood for one entry on the same path is found in use."""
-        return self if place == 0 else Claim(sha256(self.claim + place.to_bytes(4, "big")).digest(), self.fingerprint)
+        that stood for one entry on the same path is found in use; all of them are neighbours, told apart by their last four bytes."""
+        if place == 0:
+            return self
+        last = int.from_bytes(self.claim[-_PLACE_BYTES:], "big") ^ place
+        return Claim(self.claim[:-_PLACE_BYTES] + last.to_bytes(_PLACE_BYTES, "big"), self.fingerprint)
+
+    @property
+    def neighbours(self) -> tuple[bytes, bytes]:
+        """The least and the greatest claim that `at` can give."""
+        return self.claim[:-_PLACE_BYTES] + bytes(_PLACE_BYTES), self.claim[:-_PLACE_BYTES] + b"\xff" * _PLACE_BYTES
 
 
 class EventIdentity(Claim):
@@ -76,6 +86,16 @@ def claimed_by(connection: psycopg.Connection, chain_id: UUID, claim: Claim | No
     claimed = Claimed(*row)
     claim.require_same_body(claimed)
     return claimed
+
+
+async def require_unused_by_others(reads: Reads, chain_id: UUID, claim: Claim | None) -> None:
+    """Nothing was recorded under the key of a batch for another body, at whichever place: also where what stood first was refused
+    then, and claims nothing. Two bodies under one key at the same instant are not seen here; then each place stands for one of them.
+
+    Raises: IdempotencyKeyReused, DatabaseUnavailable.
+    """
+    if claim is not None and await reads.fetch_one(store.CLAIMED_BY_OTHERS, (chain_id, *claim.neighbours, claim.fingerprint)):
+        raise IdempotencyKeyReused("this Idempotency-Key was used with another body")
 
 
 async def first_entry(entries: store.Entries, claim: Claim | None, claimed: Claimed) -> store.StoredEntry:

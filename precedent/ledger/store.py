@@ -30,6 +30,12 @@ where p.chain_id = %s and p.seq = %s and p.is_personal
 
 CLAIMED = "select entry_id, fingerprint from precedent.idempotency where chain_id = %s and claim = %s"
 
+# Under the places of one key. An erasure empties the fingerprint: that is told of the place alone.
+CLAIMED_BY_OTHERS = """
+select 1 from precedent.idempotency
+where chain_id = %s and claim between %s and %s and fingerprint <> %s and octet_length(fingerprint) > 0 limit 1
+"""
+
 REVISIONS = """
 select o.seq, o.revision from unnest(%s::int8[]) s (seq)
 cross join lateral (select * from precedent.outcomes o where o.chain_id = %s and o.seq = s.seq offset 0) o

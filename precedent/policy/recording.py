@@ -11,7 +11,7 @@ import psycopg
 
 from precedent.clock import SystemClock
 from precedent.db.engine import API, transaction
-from precedent.errors import HeadMoved, LedgerBroken
+from precedent.errors import Conflict, HeadMoved, LedgerBroken
 from precedent.ledger.entry import MAX_TRIES, Appended, Claimed, Draft, Kind, Section, Stale, draft_entry
 from precedent.ledger.idempotency import Claim, claimed_by
 from precedent.ledger.store import chain_id_of
@@ -45,9 +45,10 @@ def record_step(url: str, settings: Settings, next_draft: NextDraft, claim: Clai
             chain_id = chain_id_of(connection, settings.chain)
             row = connection.execute(store.EPOCH, (chain_id,)).fetchone()
             claimed = claimed_by(connection, chain_id, claim)
-            draft = None if claimed else next_draft(connection, chain_id)
+            draft = None if claimed else _draft_of(next_draft, connection, chain_id, claim)
             if draft is None:
-                return claimed
+                # A copy of this request may have been recorded between the two looks, and left nothing to do.
+                return claimed or claimed_by(connection, chain_id, claim)
             draft = replace(draft, epoch=row[0] if row else 0)
             if claim is not None:
                 draft = replace(draft, claim=claim.claim, fingerprint=claim.fingerprint)
@@ -57,3 +58,13 @@ def record_step(url: str, settings: Settings, next_draft: NextDraft, claim: Clai
         if not isinstance(answer, Stale):
             raise LedgerBroken(f"a policy entry was answered with {answer}")
     raise HeadMoved(f"flags or policies changed {MAX_TRIES} times meanwhile")
+
+
+def _draft_of(next_draft: NextDraft, connection: psycopg.Connection, chain_id: UUID, claim: Claim | None) -> Draft | None:
+    """None also where a copy of this request was recorded since, and that is why it is refused now."""
+    try:
+        return next_draft(connection, chain_id)
+    except Conflict:
+        if claimed_by(connection, chain_id, claim) is None:
+            raise
+        return None
