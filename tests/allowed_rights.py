@@ -99,9 +99,18 @@ FUNCTIONS: dict[str, frozenset[str]] = {
     "ledger.u8": _roles("api pipeline eraser analyst"),
     "ledger.u64_at": _roles("api pipeline eraser analyst"),
     "ledger.instant": _roles("api pipeline eraser analyst"),
+    "precedent.index_scope": _roles("pipeline"),
 }
 # Those that run as the owner: each is a way into the record and is read with that in mind.
-RUN_AS_OWNER = {"ledger.append", "ledger.integrate", "ledger.erase", "ledger.bar_erasure", "ledger.personal_seqs", "ledger.erasure_bars"}
+RUN_AS_OWNER = {
+    "ledger.append",
+    "ledger.integrate",
+    "ledger.erase",
+    "ledger.bar_erasure",
+    "ledger.personal_seqs",
+    "ledger.erasure_bars",
+    "precedent.index_scope",
+}
 
 # Kinds of entry by who may append them.
 KINDS = {

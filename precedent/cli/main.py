@@ -29,6 +29,7 @@ COMMANDS = {
     "simulate": ("precedent.cli.simulate", "make sample data: a deal desk with known truth"),
     "backfill": ("precedent.cli.backfill", "have the pipeline compute a range of days"),
     "embed": ("precedent.cli.embed", "place decided cases for the search for precedents"),
+    "calibrate": ("precedent.cli.calibrate", "measure how precedents are searched, and what is novel"),
     "lineage": ("precedent.cli.lineage", "the way back from what was derived to the entries it was made from"),
     "notebooks": ("precedent.cli.notebooks", "serve the analysts' notebooks on this machine, reading only"),
     "variants": ("precedent.cli.variants", "how each live variant does"),

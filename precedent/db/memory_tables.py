@@ -14,6 +14,7 @@ from sqlalchemy.schema import CheckConstraint
 from precedent.db.columns import INSTANT, JSON, chain_column, metadata
 
 DIMENSIONS = (384, 1536)
+KNOWN_AT = "when its day ended; of one that supersedes another, when it was made: nothing decided before may read it"
 
 embedding_models = Table(
     "embedding_models",
@@ -49,12 +50,7 @@ def _decision_embeddings(dimension: int) -> Table:
         Column("context_vec", Vector(dimension), nullable=False),
         Index(None, "chain_id", "model_id", "scope", "qualified_at"),
         Index(None, "chain_id", "subject_id", postgresql_where=text("subject_id is not null")),
-        Index(
-            f"decision_embeddings_{dimension}_hnsw_idx",
-            "context_vec",
-            postgresql_using="hnsw",
-            postgresql_ops={"context_vec": "vector_cosine_ops"},
-        ),
+        # No index of vectors over all actions: of one action's, where it has many, `precedent.index_scope` makes one.
         schema="precedent",
         comment="a row enters when its decision has an outcome or was decided by a person, and never changes",
     )
@@ -97,7 +93,7 @@ knowledge_snapshots = Table(
     Column("summary_vec", Vector(384), nullable=False, comment="the structure as a point, by typed-384@1"),
     Column("ledger_size", BigInteger, nullable=False, comment="entries of the chain that it was made from"),
     Column("facts_digest", LargeBinary, nullable=False, comment="SHA256 of the canonical structure"),
-    Column("known_at", INSTANT, nullable=False, comment="when it was made: nothing decided before may read it"),
+    Column("known_at", INSTANT, nullable=False, comment=KNOWN_AT),
     Column("supersedes", UUID, comment="the snapshot of the same day that this one corrects"),
     UniqueConstraint("chain_id", "supersedes"),
     Index("knowledge_snapshots_first_key", "chain_id", "scope", "period_start", unique=True, postgresql_where=text("supersedes is null")),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b, sha256
 from math import copysign, cos, floor, log2, pi, sin, sqrt
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from precedent.errors import SettingsInvalid
 from precedent.ledger.canonical import canonical_bytes
@@ -95,6 +95,11 @@ def typed_model_id(weights: Mapping[str, int], ranks: Mapping[str, Sequence[int]
         frozen = {"weights": dict(weights), "ranks": {name: list(table) for name, table in ranks.items()}}
         return f"{TYPED_V2}+{sha256(canonical_bytes(frozen)).hexdigest()[:12]}"
     return f"{TYPED_V1}+{sha256(canonical_bytes(dict(weights))).hexdigest()[:12]}" if weights else TYPED_V1
+
+
+def encoder_of(model_id: str, parameters: Mapping[str, Any]) -> TypedEncoder:
+    """The encoder of a row of the registry. Raises: SettingsInvalid for one that this release can't reproduce."""
+    return TypedEncoder(model_id, parameters.get("weights"), parameters.get("ranks"))
 
 
 def encodable(inputs: Mapping[str, object]) -> dict[str, Fact]:

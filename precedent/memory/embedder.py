@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from precedent.errors import EmbeddingRefused, PipelineUnavailable, SettingsInvalid
 from precedent.guard.redact import FAILED, redact_fields, redact_text
-from precedent.memory.embed import TypedEncoder, encodable
+from precedent.memory.embed import TypedEncoder, encodable, encoder_of
 
 DIMENSION_OF = {"text-embedding-3-small": 1536}
 BATCH_TEXTS = 256
@@ -163,7 +163,7 @@ def embedder_of(model_id: str, parameters: Mapping[str, Any], api_key: str | Non
     Raises: SettingsInvalid for one that can't be made here.
     """
     if parameters.get("kind") == "typed":
-        return TypedEmbedder(TypedEncoder(model_id, parameters.get("weights"), parameters.get("ranks")))
+        return TypedEmbedder(encoder_of(model_id, parameters))
     if api_key is None:
         raise SettingsInvalid(f"'{model_id}' needs OPENAI_API_KEY")
     return OpenAIEmbedder(api_key, base_url, model_id)

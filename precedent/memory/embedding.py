@@ -16,7 +16,7 @@ import psycopg
 
 from precedent.db.engine import PIPELINE, connect
 from precedent.errors import FieldInvalid
-from precedent.memory.embed import TypedEncoder, encodable, typed_model_id
+from precedent.memory.embed import TypedEncoder, encodable, encoder_of, typed_model_id
 from precedent.memory.embedder import Case, Embedder, TypedEmbedder
 from precedent.memory.embedding_store import (
     Model,
@@ -101,7 +101,7 @@ def serving_encoder(connection: psycopg.Connection, chain_id: UUID) -> TypedEnco
     Raises: SettingsInvalid for one that this release can't reproduce.
     """
     model = read_serving(connection, chain_id)
-    return TypedEncoder(model.model_id, model.parameters.get("weights"), model.parameters.get("ranks")) if model else TypedEncoder()
+    return encoder_of(model.model_id, model.parameters) if model else TypedEncoder()
 
 
 def _embed(url: str, chain_id: UUID, embedder: Embedder, read: Callable[[psycopg.Connection], list[Qualified]]) -> Embedded:

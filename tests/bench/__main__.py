@@ -32,6 +32,7 @@ from tests.bench.machine import describe_machine, is_quiet
 from tests.bench.paced import measure_paced
 from tests.bench.pipeline import measure_backfill
 from tests.bench.policies import decision_us, load_ms
+from tests.bench.precedents import measure_precedents
 from tests.bench.remembering import measure_memory
 from tests.bench.replay import Replayed, replay_rate
 from tests.bench.report import Findings, Part, render
@@ -53,6 +54,7 @@ class Plan:
     tree_entries: int
     tree_tries: int
     export_entries: int
+    vectors: int
     is_long: bool = False
 
     def __str__(self) -> str:
@@ -69,6 +71,7 @@ FULL = Plan(
     tree_entries=1_000_000,
     tree_tries=2000,
     export_entries=1_000_000,
+    vectors=200_000,
 )
 QUICK = Plan(
     rounds=1,
@@ -79,6 +82,7 @@ QUICK = Plan(
     tree_entries=65_536,
     tree_tries=200,
     export_entries=20_000,
+    vectors=8_000,
 )
 
 
@@ -142,6 +146,8 @@ def measure(home: Path, plan: Plan) -> Findings:
         tree = measure_tree(fresh_database(server, "tree_bench"), plan.tree_entries, plan.tree_tries, plan.tree_tries)
         tell("export")
         exported = measure_export(fresh_database(server, "export_bench"), plan.export_entries, home)
+        tell("precedents")
+        found = measure_precedents(fresh_database(server, "precedents_bench"), plan.vectors)
     finally:
         server.stop()
     tell("done")
@@ -163,7 +169,7 @@ def measure(home: Path, plan: Plan) -> Findings:
         analysed_seconds,
         replayed,
         tree,
-        [*used, paced, *grown],
+        [*used, paced, found, *grown],
     )
 
 

@@ -1,14 +1,12 @@
 """The morning's runs over a day of many decisions, behind a history and behind one ten times as long.
 
-Features, snapshots, vectors, and what is stated of them. The jobs run as Dagster runs them, in a process of their own, all but the
-verification of the ledger, whose cost is that of the ledger and is told elsewhere. The history is planted in the projections, under a
-real chain of leaves, and derived before the clock starts.
+Features, snapshots, vectors, how precedents are searched, and what is stated of them. The jobs run as Dagster runs them, in a process
+of their own, all but the verification of the ledger, whose cost is that of the ledger and is told elsewhere. The history is planted in
+the projections, under a real chain of leaves, and derived before the clock starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,9 +25,9 @@ from tests.bench.report import Goal, Part
 
 FIRST = date(2020, 1, 1)
 NOTE = (
-    "*Daily run*: dbt's models with their tests, snapshots and vectors of one day, whose decisions each have an outcome the same day, with "
-    "what is stated of them in the ledger; the verification of the ledger before it is left out. Memory is that of the run and its "
-    "children, PostgreSQL's apart."
+    "*Daily run*: dbt's models with their tests, snapshots, vectors and the calibration after one day, whose decisions each have an "
+    "outcome the same day, with what is stated of them in the ledger; the verification of the ledger before it is left out. Memory is "
+    "that of the run and its children, PostgreSQL's apart."
 )
 
 _DECISIONS = """
@@ -91,22 +89,10 @@ def _measure(url: str, home: Path, sizes: Sizes, days: int) -> PipelineRun:
     last = FIRST + timedelta(days=days)
     kept = days * sizes.history_decisions
     plant(url, home, 0, kept, FIRST, sizes.history_decisions, sizes.history_decisions)
-    with _without_index(url):
-        run_days(url, home, FIRST, last - timedelta(days=1))
+    # The last step makes the index of vectors over the history; the day's are added to it one by one.
+    run_days(url, home, FIRST, last - timedelta(days=1))
     plant(url, home, kept, kept + sizes.decisions, last, sizes.decisions, sizes.customers)
     return run_days(url, home, last, last)
-
-
-@contextmanager
-def _without_index(url: str) -> Iterator[None]:
-    """The index of vectors is built over the history at once, which is not what is measured: row by row it takes ten times as long."""
-    name = "precedent.decision_embeddings_384_hnsw_idx"
-    with psycopg.connect(url, autocommit=True) as connection:
-        (made,) = connection.execute("select pg_get_indexdef(%s::regclass)", (name,)).fetchone() or ("",)
-        connection.execute(f"drop index {name}".encode())
-        yield
-        connection.execute("set maintenance_work_mem = '1GB'")
-        connection.execute(made.encode())
 
 
 def plant(url: str, home: Path, start: int, end: int, day: date, per_day: int, customers: int) -> None:

@@ -15,6 +15,7 @@ with warnings.catch_warnings():
 
     from dagster_project.defs.memory.assets import decision_embeddings, knowledge_snapshots, snapshot_embeddings
     from dagster_project.defs.memory.checks import every_precedent_is_placed, words_hold_no_foreign_number
+    from dagster_project.defs.memory.recall import recall_is_high_enough, recall_probe
     from dagster_project.defs.warehouse.assets import dbt_models
 
 
@@ -22,10 +23,11 @@ def main() -> None:
     first, last = sys.argv[1:]
     logging.disable(logging.CRITICAL)
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    assets = [dbt_models, knowledge_snapshots, decision_embeddings, snapshot_embeddings]
+    assets = [dbt_models, knowledge_snapshots, decision_embeddings, snapshot_embeddings, recall_probe]
+    checks = [words_hold_no_foreign_number, every_precedent_is_placed, recall_is_high_enough]
     began = perf_counter()
     with dg.DagsterInstance.ephemeral() as instance:
-        done = dg.materialize([*assets, words_hold_no_foreign_number, every_precedent_is_placed], instance=instance, tags=tags)
+        done = dg.materialize([*assets, *checks], instance=instance, tags=tags)
         seconds = {stats.step_key: (stats.end_time or 0) - (stats.start_time or 0) for stats in instance.get_run_step_stats(done.run_id)}
     print(json.dumps({**seconds, "all": perf_counter() - began}))
 

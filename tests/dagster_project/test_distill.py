@@ -65,7 +65,14 @@ def test_a_range_is_distilled_in_one_run_and_a_repeat_adds_nothing(
     assert (placed["rows_written"], placed["qualified"], placed["model"]) == (DAYS, DAYS, "typed-384@1")
     assert str(stated(result, "snapshot_embeddings")["model"]).startswith("none")
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-    assert checks == {"chain_is_unbroken": True, "words_hold_no_foreign_number": True, "every_precedent_is_placed": True}
+    assert checks == dict.fromkeys(
+        ("chain_is_unbroken", "words_hold_no_foreign_number", "every_precedent_is_placed", "recall_is_high_enough"), True
+    )
+    (probed,) = result.asset_materializations_for_node("recall_probe")
+    assert probed.metadata["actions"].value == {
+        "finance/approve_discount": {"rows": DAYS, "ef_search": None, "recall_at_10": 1.0, "novelty_distance": None}
+    }
+    assert probed.metadata["least_recall"].value == 1.0
 
     again = run(definitions, instance)
     assert again.success

@@ -61,6 +61,12 @@ def filled_url(module_database_url: str) -> str:
             rows,
         )
         connection.commit()
+    # As `precedent.index_scope` makes one, which asks for more rows.
+    with connect(module_database_url) as connection:
+        connection.execute(
+            "create index decision_embeddings_384_hnsw_planted on precedent.decision_embeddings_384"
+            f" using hnsw (context_vec vector_cosine_ops) where chain_id = '{chain_id}' and model_id = '{TYPED_V1}' and scope = '{SCOPE}'"
+        )
     return module_database_url
 
 
@@ -108,7 +114,7 @@ def test_the_index_finds_the_same_where_it_looks_far_enough_and_leaves_its_setti
     assert search(connection, chain_of(connection), TYPED_V1, SCOPE, asked, ef_search=600) == exact
     parameters = search_parameters(chain_of(connection), TYPED_V1, SCOPE, [vector_text(case(1))], [DAWN_US], 10, 40)
     plan = connection.execute(b"explain " + SEARCH_INDEX.encode(), parameters).fetchall()
-    assert any("decision_embeddings_384_hnsw_idx" in line for (line,) in plan)
+    assert any("decision_embeddings_384_hnsw_planted" in line for (line,) in plan)
     with pytest.raises(psycopg.errors.InvalidParameterValue):  # what says how far to look is obeyed
         search(connection, chain_of(connection), TYPED_V1, SCOPE, asked, ef_search=0)
     assert connection.execute("select current_setting('hnsw.ef_search')").fetchone() == before

@@ -1,0 +1,33 @@
+-- An index of vectors for each model and action that has many: a search walks only what may be an answer, and the index that a filter
+-- of one in thirty-three made useless is gone (docs/decisions, "an index of vectors for each action").
+
+-- Make it where it is missing; whether it was. What is already being read goes on being read; whoever adds vectors or erases waits.
+-- As the owner, since an index is its table's owner's; of a thousand rows or more, so that nobody fills the catalogue with empty ones.
+create or replace function precedent.index_scope(p_chain uuid, p_model text, p_scope text) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- A graph that does not fit is built on disk, many times slower. In one process: several would share memory that a container may lack.
+set maintenance_work_mem = '1GB'
+set max_parallel_maintenance_workers = 0
+as $$
+declare
+    v_name text := 'decision_embeddings_384_hnsw_'
+        || left(encode(sha256(convert_to(jsonb_build_array(p_chain, p_model, p_scope)::text, 'UTF8')), 'hex'), 24);
+    v_vectors text := (select n.nspname from pg_extension x join pg_namespace n on n.oid = x.extnamespace where x.extname = 'vector');
+begin
+    if to_regclass('precedent.' || v_name) is not null then
+        return false;
+    end if;
+    if (select count(*) from precedent.decision_embeddings_384 e
+        where e.chain_id = p_chain and e.model_id = p_model and e.scope = p_scope) < 1000 then
+        raise exception 'couldn''t index %: it has too few vectors', p_scope using errcode = '22023';
+    end if;
+    execute format(
+        'create index %I on precedent.decision_embeddings_384 using hnsw (context_vec %I.vector_cosine_ops)'
+        ' where chain_id = %L and model_id = %L and scope = %L',
+        v_name, v_vectors, p_chain, p_model, p_scope
+    );
+    return true;
+end
+$$;
