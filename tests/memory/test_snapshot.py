@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +17,7 @@ from planting import Planter
 from test_embedding import decided_about
 
 from precedent.db.engine import PIPELINE, connect
+from precedent.errors import EmbeddingRefused
 from precedent.ledger.store import chain_id_of
 from precedent.memory.embedder import OpenAIEmbedder
 from precedent.memory.snapshot import Distilled, distill_days, embed_snapshots
@@ -188,14 +190,26 @@ def test_a_server_that_does_not_answer_costs_the_wording_and_nothing_else(ground
     assert [row["written_by"] for row in ground.rows()] == [TEMPLATE]
 
 
-def test_words_are_placed_once_by_a_text_model(ground: Ground) -> None:
+def test_words_are_placed_once_by_a_text_model_and_none_where_its_server_fails(ground: Ground) -> None:
     ground.planter.decision("2026-03-02T10:00")
+    ground.planter.decision("2026-03-03T10:00")
     ground.distill()
     with serve_embeddings() as server:
         remote = OpenAIEmbedder("key", server.url, max_retries=0)
-        assert embed_snapshots(ground.url, ground.chain_id, remote, FIRST, AFTER_LAST) == 1
+        answer = server.answer
+        for vector in ([1.0] * 384, [math.nan] * 1536):
+            # The last of an answer is the first text's.
+            server.answer = lambda texts, sent=vector: {**answer(texts), "data": [*answer(texts)["data"][:-1], point(0, sent)]}  # type: ignore[misc]
+            with pytest.raises(EmbeddingRefused):
+                embed_snapshots(ground.url, ground.chain_id, remote, FIRST, AFTER_LAST)
+        server.answer, server.texts = answer, []
+        assert embed_snapshots(ground.url, ground.chain_id, remote, FIRST, AFTER_LAST) == 2
         assert embed_snapshots(ground.url, ground.chain_id, remote, FIRST, AFTER_LAST) == 0
-        assert server.texts == [ground.rows()[0]["summary"]]
+        assert server.texts == [row["summary"] for row in ground.rows()]
+
+
+def point(index: int, vector: list[float]) -> dict[str, object]:
+    return {"object": "embedding", "index": index, "embedding": vector}
 
 
 def test_an_erasure_takes_the_snapshots_that_name_the_person_and_the_next_ones_name_others(database_url: str) -> None:
