@@ -30,5 +30,5 @@ def calibrate() -> None:
         typer.echo("no case is placed yet: precedent embed --last 1000")
     for one in made:
         how = f"by index, ef_search {one.ef_search}" if one.ef_search else "exactly"
-        novel = f"novel beyond {one.novelty_distance:.4f}" if one.novelty_distance is not None else "too few cases to call one novel"
+        novel = f"novel beyond {one.novelty_distance:.4f}" if one.novelty_distance is not None else "too few cases: every one is novel"
         typer.echo(f"{one.node}/{one.action}: {one.rows_count} cases, {how}, recall {one.recall_at_10:.3f}, {novel}")

@@ -16,7 +16,7 @@ import structlog
 
 from precedent.db.reads import Reads, SharedLookup
 from precedent.errors import SettingsInvalid
-from precedent.memory.embed import TypedEncoder, encodable
+from precedent.memory.embed import TypedEncoder, encodable, encoder_of
 from precedent.memory.recall_store import (
     CALIBRATED,
     SEARCH_EXACT,
@@ -105,7 +105,7 @@ class Recall:
 
 def _encoder_of(model_id: str, parameters: Mapping[str, Any]) -> TypedEncoder | None:
     try:
-        return TypedEncoder(model_id, parameters.get("weights"), parameters.get("ranks"))
+        return encoder_of(model_id, parameters)
     except SettingsInvalid as error:
         log.warning("precedents_not_found", error=str(error))
         return None

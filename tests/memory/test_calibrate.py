@@ -100,7 +100,7 @@ def test_nearly_all_past_cases_had_their_nearest_within_the_distance_of_novelty(
     assert within == -(-99 * cases // 100)
 
 
-def test_of_too_few_cases_nothing_is_novel(calibrated: dict[str, Calibration]) -> None:
+def test_of_too_few_cases_no_distance_is_told(calibrated: dict[str, Calibration]) -> None:
     assert calibrated[TINY].novelty_distance is None
 
 
@@ -167,4 +167,4 @@ def test_the_command_says_how_each_action_is_searched(planted: tuple[str, UUID],
     large, small, tiny = CliRunner().invoke(app, [], catch_exceptions=False).output.splitlines()
     assert large.startswith("finance/large: 1600 cases, by index, ef_search ")
     assert small.startswith("finance/small: 200 cases, exactly, recall 1.000, novel beyond 0.")
-    assert tiny == "finance/tiny: 20 cases, exactly, recall 1.000, too few cases to call one novel"
+    assert tiny == "finance/tiny: 20 cases, exactly, recall 1.000, too few cases: every one is novel"
