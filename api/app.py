@@ -38,6 +38,7 @@ from api.routes import (
     reviews,
     sessions,
 )
+from api.scrape import Scrape
 from api.services import open_services
 from precedent import __version__
 from precedent.clock import Clock
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
     app = FastAPIOffline(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug)
     app.state.measurements = Measurements()
+    app.state.scrape = Scrape()
     app.state.is_stopping = False
     for router in reversed(ROUTERS):
         # As they are: `include_router` wraps each in another layer of matching, for prefixes and dependencies that none has.
@@ -84,6 +86,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     problem = answer_error(error)
+    request.scope["problem_code"] = problem.code
     if problem.status == 405:
         problem.headers["Allow"] = ", ".join(sorted(_methods_of(request)))
     return problem_response(problem, request.url.path)

@@ -70,13 +70,19 @@ class Context:
         except Exception as error:
             if status:  # the answer is under way: it can only be cut
                 raise
-            await problem_response(answer_error(error), scope["path"])(scope, receive, send_with_id)
+            problem = answer_error(error)
+            scope["problem_code"] = problem.code
+            await problem_response(problem, scope["path"])(scope, receive, send_with_id)
         finally:
-            route = getattr(scope.get("route"), "path", "(none)")
-            seconds = (time.perf_counter_ns() - started_ns) / 1e9
-            self._measurements.observe(scope["method"], route, status, seconds)
-            self._log(scope, route, status, seconds)
+            self._finish(scope, status, (time.perf_counter_ns() - started_ns) / 1e9)
             structlog.contextvars.clear_contextvars()
+
+    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "(none)")
+        self._measurements.observe(scope["method"], route, status, seconds)
+        if "problem_code" in scope:
+            self._measurements.count_problem(route, scope["problem_code"])
+        self._log(scope, route, status, seconds)
 
     def _log(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         """One line a request. What the caller chose, path and correlation id, is redacted; the rest is ours and need not be."""
@@ -88,6 +94,7 @@ class Context:
             path=_redacted_path(scope["path"]),
             status=status,
             ms=round(seconds * 1000, 3),
+            **({"code": scope["problem_code"]} if "problem_code" in scope else {}),
         )
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 BUCKETS_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -32,6 +32,10 @@ class Measurements:
             "precedent_request_seconds", "Time from the request's first byte to the answer's last.", ["method", "route", "status"],
             buckets=BUCKETS_SECONDS, registry=self.registry,
         )  # fmt: skip
+        self._problems = Counter(
+            "precedent_problems", "Requests that were answered with a problem.", ["route", "code"], registry=self.registry
+        )
+        self._problem_counts: dict[tuple[str, str], int] = defaultdict(int)
         self._gauges: dict[str, Gauge] = {}
         self._children: dict[tuple[str, str, int], Any] = {}
         # The same counts once more for the JSON answer: reading them back from the client library is no public API.
@@ -45,10 +49,19 @@ class Measurements:
         child.observe(seconds)
         self._counts[key][bisect_left(BUCKETS_SECONDS, seconds)] += 1
 
+    def count_problem(self, route: str, code: str) -> None:
+        """Routes are templates and codes those of the catalogue: neither grows with what callers send."""
+        self._problems.labels(route, code).inc()
+        self._problem_counts[route, code] += 1
+
+    def problems(self) -> list[dict[str, Any]]:
+        return [{"route": route, "code": code, "count": count} for (route, code), count in sorted(self._problem_counts.items())]
+
     def forget_gauges(self) -> None:
         """Drop all values: what is not set again is told no more, instead of standing still."""
         for gauge in self._gauges.values():
-            gauge.clear()
+            self.registry.unregister(gauge)
+        self._gauges.clear()
 
     def set_gauge(self, name: str, help_text: str, labels: dict[str, str], value: float) -> None:
         gauge = self._gauges.get(name)

@@ -322,12 +322,17 @@ class RouteMeasured(Strict):
 
 class MetricsAnswer(Strict):
     requests: list[RouteMeasured]
+    problems: list[dict[str, Any]] = Field(description="refusals of this process by route and code")
     decisions_last_day: list[dict[str, Any]]
+    variants_last_day: list[dict[str, Any]] = Field(description="by node and policy version, with its share of the node's decisions")
+    outcomes_last_week: list[dict[str, Any]] = Field(description="by node: approvals 1 to 8 days old, and those without an outcome")
     reviews: list[dict[str, Any]] = Field(description="by node and kind: what waits, and how those of the last 30 days went")
     ledger: dict[str, Any]
+    outbox: dict[str, Any] | None
     writer: dict[str, int]
     authority: dict[str, Any] | None
     process: dict[str, int]
+    failed: list[str] = Field(description="parts that the database did not tell in time")
 
 
 class RunAnswer(Strict):

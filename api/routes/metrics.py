@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
 import psutil
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -10,10 +14,8 @@ from api.answers import json_response
 from api.metrics import Measurements
 from api.models import MetricsAnswer
 from api.requests import authenticate, is_loopback
+from api.scrape import Scrape
 from api.services import Services, services_of
-from precedent.ledger.projections import HEAD, TOTALS
-from precedent.people.reviews import review_rates
-from precedent.people.store import BACKLOG
 
 router = APIRouter(tags=["Metrics"])
 
@@ -22,48 +24,100 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 @router.get("/metrics", response_model=MetricsAnswer, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
 async def metrics(request: Request) -> Response:
-    """This process's requests and the last day's decisions; Prometheus' text where `Accept` names text/plain or OpenMetrics."""
+    """This process's requests, and what the ledger, its reviews and its outbox look like; Prometheus' text where `Accept` names
+    text/plain or OpenMetrics. What the database does not tell in time is named in `failed`, and the rest stands."""
     services = services_of(request)
     if not is_loopback(request):
         await authenticate(request, services, "read")
     measurements: Measurements = request.app.state.measurements
-    head = await services.reads.fetch_one(HEAD, (services.chain_id,))
-    totals = await services.reads.fetch(TOTALS, (services.chain_id,))
-    rates = await review_rates(services.reads, services.chain_id, services.clock.now_us())
-    size = head[0] if head else 0
+    scrape: Scrape = request.app.state.scrape
+    found, failed = await scrape.read(services)
     accept = request.headers.get("accept", "")
     if "text/plain" in accept or "openmetrics" in accept:
-        _set_gauges(measurements, services, size, totals)
-        _set_outbox(measurements, *(await services.reads.fetch(BACKLOG, {"chain": services.chain_id}))[0])
-        measurements.set_reviews(rates)
+        measurements.forget_gauges()
+        _set_process(measurements, services, failed)
+        _set_found(measurements, found)
         return Response(measurements.prometheus_text(), media_type=PROMETHEUS)
     authority = services.authority.loaded
+    head = found["head"] or {"size": None, "head": None}
     return json_response(
         {
             "requests": measurements.summary(),
-            "decisions_last_day": [{"node": n, "verdict": v, "autonomy_level": level, "count": count} for n, v, level, count in totals],
-            "reviews": rates,
-            "ledger": {"size": size, "head": head[1] if head else None},
+            "problems": measurements.problems(),
+            "decisions_last_day": _decisions(found["decided"] or ()),
+            "variants_last_day": _variants(found["decided"] or ()),
+            "outcomes_last_week": found["unknown"] or [],
+            "reviews": found["reviews"] or [],
+            "ledger": head | (found["covered"] or {}) | (found["gaps"] or {}),
+            "outbox": found["outbox"],
             "writer": {"queue_depth": services.writer.queue_depth, "queue_limit": services.settings.append_queue_limit},
             "authority": {"epoch": authority.epoch, "halted": authority.flags.is_halted} if authority else None,
             "process": {"memory_bytes": psutil.Process().memory_info().rss},
+            "failed": failed,
         }
     )
 
 
-def _set_gauges(measurements: Measurements, services: Services, size: int, totals: list[tuple[str, str, int, int]]) -> None:
-    measurements.forget_gauges()
-    measurements.set_gauge("precedent_ledger_size", "Entries in the chain.", {}, size)
+def _decisions(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    totals: Counter[tuple[str, str, int]] = Counter()
+    for node, verdict, level, _, count in rows:
+        totals[node, verdict, level] += count
+    return [{"node": n, "verdict": v, "autonomy_level": level, "count": count} for (n, v, level), count in sorted(totals.items())]
+
+
+def _variants(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """By node and policy version: how many, and their share of the node's."""
+    totals: Counter[tuple[str, str]] = Counter()
+    nodes: Counter[str] = Counter()
+    for node, _, _, version, count in rows:
+        totals[node, version] += count
+        nodes[node] += count
+    return [
+        {"node": node, "policy_version": version, "count": count, "share": count / nodes[node]}
+        for (node, version), count in sorted(totals.items())
+    ]
+
+
+def _set_process(measurements: Measurements, services: Services, failed: Sequence[str]) -> None:
+    tell = measurements.set_gauge
     failing = len(services.integrator.anchors.failures())
-    measurements.set_gauge("precedent_anchors_failing", "Anchors that this process can't write or read.", {}, failing)
-    measurements.set_gauge("precedent_append_queue_depth", "Entries waiting for a commit.", {}, services.writer.queue_depth)
-    measurements.set_gauge("precedent_process_memory_bytes", "Resident memory of this process.", {}, psutil.Process().memory_info().rss)
-    for node, verdict, level, count in totals:
-        labels = {"node": node, "verdict": verdict, "autonomy_level": str(level)}
-        measurements.set_gauge("precedent_decisions_last_day", "Decisions recorded in the last 24 hours.", labels, count)
+    tell("precedent_anchors_failing", "Anchors that this process can't write or read.", {}, failing)
+    tell("precedent_append_queue_depth", "Entries waiting for a commit.", {}, services.writer.queue_depth)
+    tell("precedent_append_queue_limit", "Entries that may wait; beyond it requests are refused.", {}, services.settings.append_queue_limit)
+    tell("precedent_process_memory_bytes", "Resident memory of this process.", {}, psutil.Process().memory_info().rss)
+    authority = services.authority.loaded
+    if authority:
+        tell("precedent_halted", "1 while the kill switch is thrown.", {}, authority.flags.is_halted)
+        tell("precedent_control_epoch", "Changes of policies and flags, as this process knows them.", {}, authority.epoch)
+    for name in failed:
+        tell("precedent_scrape_failed", "Parts of this answer that the database did not tell.", {"part": name}, 1)
 
 
-def _set_outbox(measurements: Measurements, waiting: int, dead: int, oldest_seconds: float | None) -> None:
-    measurements.set_gauge("precedent_outbox_waiting", "Messages that are not delivered yet.", {}, waiting)
-    measurements.set_gauge("precedent_outbox_dead", "Messages that were given up: see `precedent outbox dead`.", {}, dead)
-    measurements.set_gauge("precedent_outbox_oldest_seconds", "Age of the oldest message that waits.", {}, oldest_seconds or 0.0)
+def _set_found(measurements: Measurements, found: dict[str, Any]) -> None:
+    tell = measurements.set_gauge
+    for part, name, help_text in SINGLE:
+        if found[part.split(".")[0]] is not None:
+            of, member = part.split(".")
+            tell(name, help_text, {}, found[of][member])
+    for row in _decisions(found["decided"] or ()):
+        labels = {"node": row["node"], "verdict": row["verdict"], "autonomy_level": str(row["autonomy_level"])}
+        tell("precedent_decisions_last_day", "Decisions recorded in the last 24 hours.", labels, row["count"])
+    for row in _variants(found["decided"] or ()):
+        labels = {"node": row["node"], "policy_version": row["policy_version"]}
+        tell("precedent_variant_share", "Share of a node's decisions of 24 hours that a policy version made.", labels, row["share"])
+    for row in found["unknown"] or ():
+        help_text = "Share of the approvals that are 1 to 8 days old of which no outcome is known."
+        tell("precedent_outcome_unknown_ratio", help_text, {"node": row["node"]}, row["unknown"] / row["approved"])
+    measurements.set_reviews(found["reviews"] or ())
+
+
+SINGLE = (
+    ("head.size", "precedent_ledger_size", "Entries in the chain."),
+    ("covered.checkpoint_size", "precedent_checkpoint_size", "Entries that the newest signed checkpoint covers."),
+    ("covered.lag_seconds", "precedent_integration_lag_seconds", "Age of the oldest entry that no checkpoint covers; 0 where all are."),
+    ("gaps.gaps", "precedent_ledger_gaps", "Places of the chain without an entry, among those looked at."),
+    ("gaps.looked_at", "precedent_ledger_gaps_looked_at", "Places of the chain that were looked at for gaps."),
+    ("outbox.waiting", "precedent_outbox_waiting", "Messages that are not delivered yet."),
+    ("outbox.dead", "precedent_outbox_dead", "Messages that were given up: see `precedent outbox dead`."),
+    ("outbox.oldest_seconds", "precedent_outbox_oldest_seconds", "Age of the oldest message that waits."),
+)

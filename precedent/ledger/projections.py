@@ -42,12 +42,6 @@ OUTCOME_COLUMNS = (
     "decision_id", "revision", "id", "seq", "metrics", "reward", "counted", "observed_at", "recorded_at", "correlation_id", "imported",
 )  # fmt: skip
 
-TOTALS = """
-select d.node, d.verdict, d.autonomy_level, count(*) from precedent.decisions d
-where d.chain_id = %s and d.recorded_at > now() - interval '1 day'
-group by d.node, d.verdict, d.autonomy_level order by 1, 2, 3
-"""
-
 HEAD = "select size, encode(leaf, 'hex'), recorded_at from precedent.ledger_heads where chain_id = %s"
 
 CURRENT_SCHEMA = "select version_num from public.schema_version"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 from in_process import DEAL, Api
@@ -9,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics import BUCKETS_SECONDS, Measurements
+from api.scrape import Scrape
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -64,6 +67,84 @@ def test_a_gauge_whose_cause_is_gone_is_told_no_more(api: Api) -> None:
     with psycopg.connect(api.database_url) as connection:
         connection.execute("update precedent.decisions set recorded_at = recorded_at - interval '2 days' where verdict = 'deny'")
     assert denied not in samples(api.client.get("/metrics", headers={"accept": "text/plain"}).text)
+
+
+def test_problems_are_counted_by_route_and_code(api: Api) -> None:
+    def count() -> float:
+        key = ("precedent_problems_total", frozenset({"route": "/decisions/{node}", "code": "FACTS_INVALID"}.items()))
+        return samples(api.client.get("/metrics", headers={"accept": "text/plain"}).text).get(key, 0.0)
+
+    before = count()
+    assert api.client.post("/decisions/finance", json={}).json()["code"] == "FACTS_INVALID"
+    told = {(one["route"], one["code"]): one["count"] for one in api.client.get("/metrics").json()["problems"]}
+    assert (count(), told["/decisions/{node}", "FACTS_INVALID"]) == (before + 1, before + 1)
+
+
+def test_the_share_of_each_version_is_told_and_adds_up(api: Api) -> None:
+    version = api.decide()["policy_version"]
+    told = [one for one in api.client.get("/metrics").json()["variants_last_day"] if one["node"] == "finance"]
+    assert version in {one["policy_version"] for one in told}
+    assert sum(one["share"] for one in told) == pytest.approx(1.0)
+
+
+def test_an_approval_of_a_day_ago_without_an_outcome_is_unknown(api: Api) -> None:
+    first, second = api.decide(), api.decide()
+    with psycopg.connect(api.database_url) as connection:
+        connection.execute(
+            "update precedent.decisions set recorded_at = recorded_at - interval '3 days' where id = any(%s::uuid[])",
+            ([first["id"], second["id"]],),
+        )
+    assert api.client.post(f"/outcomes/{first['id']}", json={"metrics": {"won": True, "margin": 0.3}}).status_code == 201
+    [row] = [one for one in api.client.get("/metrics").json()["outcomes_last_week"] if one["node"] == "finance"]
+    assert (row["approved"], row["unknown"]) == (2, 1)
+    found = samples(api.client.get("/metrics", headers={"accept": "text/plain"}).text)
+    assert found["precedent_outcome_unknown_ratio", frozenset({("node", "finance")})] == 0.5
+
+
+def test_a_place_without_an_entry_is_counted_as_a_gap(api: Api) -> None:
+    decision = api.decide()
+    api.decide()
+    assert api.client.get(f"/decisions/{decision['id']}/proof", params={"wait": "proof"}).status_code == 200  # the tree has passed it
+    whole = api.client.get("/metrics").json()["ledger"]
+    assert (whole["gaps"], whole["looked_at"]) == (0, api.ledger_size())
+    with psycopg.connect(api.database_url, autocommit=True) as connection:  # what an owner can do, who switches the triggers off
+        connection.execute("alter table ledger.entry disable trigger user")
+        kept = connection.execute("delete from ledger.entry where seq = %s returning *", (decision["receipt"]["seq"],)).fetchone()
+        assert kept is not None
+        try:
+            app: Any = api.client.app
+            app.state.scrape = Scrape()  # as a process that has just been started
+            assert api.client.get("/metrics").json()["ledger"]["gaps"] == 1
+            assert "precedent_ledger_gaps 1.0" in api.client.get("/metrics", headers={"accept": "text/plain"}).text
+        finally:
+            connection.execute(f"insert into ledger.entry values ({', '.join(['%s'] * len(kept))})".encode(), kept)
+            for (name,) in connection.execute(
+                "select tgname from pg_trigger where tgrelid = 'ledger.entry'::regclass and not tgisinternal"
+            ).fetchall():
+                connection.execute(f"alter table ledger.entry enable always trigger {name}".encode())
+            app.state.scrape = Scrape()
+
+
+def test_how_far_the_tree_is_behind_is_told(api: Api) -> None:
+    api.decide()
+    ledger = api.client.get("/metrics").json()["ledger"]
+    assert 0 <= ledger["checkpoint_size"] <= ledger["size"]
+    assert ledger["lag_seconds"] >= 0.0
+
+
+def test_a_part_that_cannot_be_read_is_named_and_the_rest_is_told(api: Api) -> None:
+    with psycopg.connect(api.database_url) as connection:
+        connection.execute("alter table precedent.outbox rename to outbox_away")
+        connection.commit()
+        try:
+            told = api.client.get("/metrics").json()
+            text = api.client.get("/metrics", headers={"accept": "text/plain"}).text
+        finally:
+            connection.execute("alter table precedent.outbox_away rename to outbox")
+    assert (told["failed"], told["outbox"]) == (["outbox"], None)
+    assert told["ledger"]["size"] == api.ledger_size()
+    assert 'precedent_scrape_failed{part="outbox"} 1.0' in text
+    assert "precedent_outbox_waiting" not in text
 
 
 def test_unknown_paths_share_one_label(api: Api) -> None:
