@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -40,10 +41,14 @@ from api.routes import (
 )
 from api.scrape import Scrape
 from api.services import open_services
+from api.tracing import Traced, provider_of, telling
 from precedent import __version__
 from precedent.clock import Clock
 from precedent.errors import PrecedentError
 from precedent.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 # Routes are tried in this order: those that are asked most come first.
 ROUTERS = (
@@ -53,12 +58,20 @@ ROUTERS = (
 )  # fmt: skip
 
 
-def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, clock: Clock | None = None, traces: TracerProvider | None = None) -> FastAPI:
     """An ASGI application; settings come from the environment unless given."""
     settings = settings or load_settings()
+    if traces is None and settings.otlp_endpoint:
+        traces = provider_of(settings.otlp_endpoint)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with telling(traces):
+            async with serving(app):
+                yield
+
+    @asynccontextmanager
+    async def serving(app: FastAPI) -> AsyncIterator[None]:
         async with open_services(settings, clock) as services, delivering(services):
             app.state.services = services
             app.state.pipeline = Pipeline(settings.dagster_address)
@@ -77,6 +90,8 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         # As they are: `include_router` wraps each in another layer of matching, for prefixes and dependencies that none has.
         app.router.routes[:0] = router.routes
     app.add_middleware(LeanRoutes, routes=app.router.routes)
+    if traces is not None:
+        app.add_middleware(Traced, provider=traces)
     app.add_middleware(Context, measurements=app.state.measurements)
     for kind in (PrecedentError, Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer_problem)

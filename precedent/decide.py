@@ -27,6 +27,7 @@ from precedent.policy.evaluate import EVALUATOR, Control, Moment, evaluate, mome
 from precedent.policy.facts import TypedFacts, type_facts
 from precedent.policy.model import Action
 from precedent.policy.remembered import rule_values
+from precedent.spans import span
 
 BASELINE = "A"
 
@@ -99,7 +100,10 @@ class Decider:
                 if first is None:
                     raise
                 return replayed(await first_entry(self._entries, call.claim, first))
-            answer = await self._writer.append(prepared.draft)
+            with span("append") as told:
+                if told is not None:
+                    told.set_attribute("precedent.decision_id", str(prepared.draft.entry_id))
+                answer = await self._writer.append(prepared.draft)
             match answer:
                 case Appended():
                     if prepared.subject is not None:
@@ -127,10 +131,12 @@ class Decider:
         subject = await self._subject_of(typed, entry_id)
         entities = {kind: _entity_id(typed, subject, kind) for kind in typed.entities}
         declared = policy.document.actions[action]
-        memory = await self._memory.read(question.node, declared, typed.rules, entities, now_us, is_asked=question.wants_precedents)
+        with span("memory"):
+            memory = await self._memory.read(question.node, declared, typed.rules, entities, now_us, is_asked=question.wants_precedents)
         moment = moment_of(now_us, policy.document.time_zone)
         control = authority.control(question.node, action)
-        result = evaluate(policy, action, typed.rules, rule_values(memory), moment, control)
+        with span("policy"):
+            result = evaluate(policy, action, typed.rules, rule_values(memory), moment, control)
         core: dict[str, Any] = {
             "node": question.node,
             "action": action,

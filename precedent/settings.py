@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     append_timeout_seconds: float = Field(5.0, gt=0, description="how long an append is tried again while the database is away")
     read_pool_size: int = Field(4, ge=1, description="connections an API process keeps for reading")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    otlp_endpoint: str | None = Field(None, description="where traces go, by OTLP over HTTP, with its path (/v1/traces); none: no traces")
     debug: bool = Field(False, description="tracebacks in answers; refused in production")
 
     @field_validator(
@@ -104,6 +105,7 @@ class Settings(BaseSettings):
         "internal_job_token",
         "openai_api_key",
         "slack_bot_token",
+        "otlp_endpoint",
         "keys_dir",
         "root_key",
         "epoch_keys",
