@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.models import Counterfactual, Hex, Level, Reason, Recommendation, ReviewState, Strict, Verdict
+from api.models import Counterfactual, Hex, Level, Reason, Recommendation, ReviewState, SnapshotUsed, Strict, Verdict
 
 
 class Told(Strict):
@@ -25,6 +25,23 @@ class ToldRule(Strict):
     level: Level | None
     text: str
     read: list[Told] = Field(description="what the rule read")
+
+
+class ToldPrecedent(Strict):
+    id: UUID
+    relation: Literal["followed", "departed"] = Field(description="whether this decision has its verdict")
+    verdict: Verdict
+    distance: float = Field(description="cosine distance, 0 to 2")
+    text: str
+
+
+class ToldPrecedents(Strict):
+    text: str
+    novel: bool
+    model: str | None
+    cases: list[ToldPrecedent] = Field(
+        description="the nearest first; the nearest with another verdict is the last where it is none of them"
+    )
 
 
 class ToldOutcome(Strict):
@@ -69,6 +86,8 @@ class ExplanationAnswer(Strict):
     control: dict[str, Any]
     facts: list[Told]
     memory: list[Told]
+    precedents: ToldPrecedents | None = Field(description="null where neither the policy nor the caller named them")
+    snapshot: SnapshotUsed | None = Field(description="of the newest day that was known, where the policy or the caller named it")
     rules: list[ToldRule] = Field(description="in the order in which they stand; those after the deciding one were not asked")
     review: ReviewState | None
     outcome: ToldOutcome | None

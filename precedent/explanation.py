@@ -18,6 +18,7 @@ from precedent.errors import DecisionNotFound, LedgerBroken
 from precedent.ledger.entry import Kind
 from precedent.ledger.projections import OUTCOME_COLUMNS, OUTCOMES
 from precedent.ledger.store import Entries, StoredEntry
+from precedent.memory.told import ToldPrecedents, told_precedents
 from precedent.people.answers import Review, review_of
 from precedent.people.review_store import REVIEW_OF
 from precedent.policy import store
@@ -25,6 +26,7 @@ from precedent.policy.compile import CompiledAction, CompiledPolicy, CompiledRul
 from precedent.policy.document import load_document
 from precedent.policy.explain import absence, short_name, write_value
 from precedent.policy.quantity import write_quantity
+from precedent.policy.remembered import rule_values
 from precedent.policy.thresholds import Value
 
 LEVELS = (
@@ -94,6 +96,8 @@ class Explanation:
     control: Mapping[str, Any]
     facts: tuple[Told, ...]
     memory: tuple[Told, ...]
+    precedents: ToldPrecedents | None
+    snapshot: Mapping[str, Any] | None
     rules: tuple[ToldRule, ...]
     review: Mapping[str, Any] | None
     outcome: Mapping[str, Any] | None
@@ -173,7 +177,9 @@ def explain_entry(
         evaluator=derivation["evaluator"],
         control=derivation["control"],
         facts=tuple(_told(action, f"facts.{name}", facts[name]) for name in action.action.facts if name in facts),
-        memory=tuple(_told(action, f"memory.{name}", value) for name, value in entry.memory["features"].items() if value is not None),
+        memory=tuple(_told(action, f"memory.{name}", value) for name, value in rule_values(entry.memory).items() if value is not None),
+        precedents=told_precedents(held, result["verdict"]) if (held := entry.memory.get("precedents")) else None,
+        snapshot=entry.memory.get("snapshot"),
         rules=tuple(_rules(action, result, values)),
         review=told_review(review) if review else None,
         outcome=_outcome(action, outcome) if outcome else None,
@@ -200,7 +206,7 @@ def _values(entry: StoredEntry, action: CompiledAction) -> dict[str, Value]:
     derivation = entry.core["derivation"]
     values: dict[str, Value] = {"weekday": derivation["weekday"], "local_minute": derivation["local_minute"]}
     values.update({f"facts.{name}": value for name, value in entry.facts["facts"].items()})
-    features = entry.memory["features"]
+    features = rule_values(entry.memory)
     for name, full_name, kind, missing in action.features:
         held = features.get(name)
         held = missing if held is None else held

@@ -8,6 +8,7 @@ from typing import Any
 from api.pages.html import Content, Html, element, join
 from precedent.clock import from_instant, to_instant
 from precedent.explanation import Explanation, Told, ToldRule
+from precedent.memory.told import ToldPrecedents
 
 STATES = {"held": "holds", "not": "does not hold", "error": "could not be evaluated", "not_asked": "not asked"}
 KINDS = {"guard": "guard", "band": "band", "otherwise": "when nothing else decides"}
@@ -28,6 +29,10 @@ def explanation_body(told: Explanation, chain: str, personal: Mapping[str, Any] 
         _section("Rules, in the order in which they were asked", _rules(told.rules)),
         _section("Facts", _values(told.facts)),
         _section("What was known from before", _values(told.memory)) if told.memory else None,
+        _section("Similar past cases", _precedents(told.precedents)) if told.precedents else None,
+        _section("Snapshot that was known", element("p", f"{told.snapshot['scope']} of {told.snapshot['day']}", class_="card"))
+        if told.snapshot
+        else None,
         _section("Personal facts", _personal(personal)) if personal else None,
         _section("Policy and record", _record(told, chain)),
         class_=told.verdict,
@@ -128,6 +133,13 @@ def _rule(rule: ToldRule) -> Html:
 
 def _values(values: Sequence[Told]) -> Html:
     return element("div", _pairs([(told.name, told.text) for told in values]), class_="card")
+
+
+def _precedents(told: ToldPrecedents) -> Html:
+    cases: list[Content] = [
+        element("li", join(element("a", "a case", href=f"/decisions/{one.id}/explanation"), f" {one.text}")) for one in told.cases
+    ]
+    return element("div", element("p", told.text), element("ul", cases, class_="reasons") if cases else None, class_="card")
 
 
 def _personal(personal: Mapping[str, Any]) -> Html:

@@ -72,6 +72,12 @@ def show(told: Explanation, chain: str, console: Console) -> None:
             console.print(f"    {escape(rule.text)}")
     _show_values(console, "Facts", told.facts)
     _show_values(console, "What was known from before", told.memory)
+    if told.precedents:
+        console.print(f"\n[bold]Similar past cases[/]\n  {escape(told.precedents.text)}")
+        for case in told.precedents.cases:
+            console.print(f"  {case.id} {escape(case.text)}")
+    if told.snapshot:
+        console.print(f"\n[bold]Snapshot that was known[/]\n  {told.snapshot['scope']} of {told.snapshot['day']}")
     if told.review:
         _show_review(console, told.review)
     if told.outcome:

@@ -72,11 +72,11 @@ class Recall:
         Raises: DatabaseUnavailable.
         """
         encoder, inputs = await self._serving(), encodable(facts)
-        if encoder is None or not inputs:
-            return section(None if encoder is None else encoder.model_id, k, Neighbours(), None)
-        vector = vector_text(encoder.encode(inputs))
+        point = encoder.encode(inputs) if encoder else []
+        if encoder is None or not any(point):  # no facts, or none that weighs: it lies nowhere
+            return section(encoder.model_id if encoder else None, k, Neighbours(), None)
         measured = await self._measured.get((encoder.model_id, node, action, at_us)) or Measured()
-        asked = Asked(encoder.model_id, f"{node}/{action}", measured.ef_search or 0, k, vector, at_us)
+        asked = Asked(encoder.model_id, f"{node}/{action}", measured.ef_search or 0, k, vector_text(point), at_us)
         return section(encoder.model_id, k, await self._neighbours.get(asked) or Neighbours(), measured.novelty_ppm)
 
     async def _serving(self) -> TypedEncoder | None:

@@ -16,6 +16,13 @@ import pytest
 from in_process import Api
 
 from api.routes.explanations import prefers_html
+from precedent.memory.embedder import TypedEmbedder
+from precedent.memory.embedding import embed_last
+from precedent.policy.change import activate
+from precedent.policy.registry import publish
+from precedent.settings import project_root
+
+SIMILAR_CASES = project_root() / "examples/precedents/finance-constitution-1.2.0.yaml"
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 SECRET_NOTE, CUSTOMER = "<script>alert(1)</script> call me", "C-4711"
@@ -68,6 +75,49 @@ def test_every_verdict_has_its_words_and_its_nearest_change(
     assert (explanation["verdict"], explanation["headline"], explanation["rule"]) == (verdict, headline, rule)
     assert explanation["counterfactual"]["text"] == change
     assert [one["name"] for one in explanation["rules"] if one["decided"]] == [rule]
+
+
+def test_precedents_followed_and_departed_from_are_told_in_words(api: Api) -> None:
+    won, lost = (api.decide(facts={"deal_value": value}) for value in (12_100, 12_200))
+    for past, is_won in ((won, True), (lost, False)):
+        told = api.client.post(f"/outcomes/{past['id']}", json={"metrics": {"won": is_won, "margin": 0.3}})
+        assert told.status_code == 201, told.text
+    refused = api.decide(facts={"requested_discount_pct": 0.18})
+    digest = api.client.get(f"/decisions/{refused['id']}").json()["hash"]
+    answered = api.client.post(
+        f"/decisions/{refused['id']}/review",
+        json={"answer": "deny", "reason": "too much", "digest": digest},
+        headers=api.token("reviews:write"),
+    )
+    assert answered.status_code == 201, answered.text
+    url, settings = api.database_url, api.installation.settings
+    embed_last(url, api.fetch("select id from ledger.chain")[0][0], TypedEmbedder(), api.ledger_size(), 10)
+    publish(url, settings, SIMILAR_CASES.read_text(), SIMILAR_CASES.name, "tests")
+    activate(url, settings, "finance-constitution@1.2.0", "tests")
+    decided = api.decide()
+    activate(url, settings, "finance-constitution@1.1.0", "tests")
+    explanation = explain(api, decided).json()
+    precedents = explanation["precedents"]
+    assert precedents["text"] == (
+        "3 similar past cases: 2 followed, 1 departed from; of 2 with a reward 1 succeeded. "
+        "Novel: how far usual cases lie had not been measured."
+    )
+    assert [(one["id"], one["relation"]) for one in precedents["cases"]] == [
+        (won["id"], "followed"), (lost["id"], "followed"), (refused["id"], "departed"),
+    ]  # fmt: skip
+    assert precedents["cases"][0]["text"].startswith("followed: approved, reward 1 of 1, at distance 0.0")
+    assert precedents["cases"][2]["text"].startswith("departed from: denied by a person, no reward known, at distance 0.")
+    assert {one["name"]: one["text"] for one in explanation["memory"]} == {
+        "precedents.count": "3", "precedents.success_rate": "50 %", "precedents.novel": "yes",
+    }  # fmt: skip
+    page = explain(api, decided, **BROWSER).text
+    assert "Similar past cases" in page
+    assert f'href="/decisions/{refused["id"]}/explanation"' in page
+
+
+def test_where_nothing_was_looked_up_no_precedent_is_told(api: Api) -> None:
+    explanation = told(api)  # by a policy that names neither
+    assert (explanation["precedents"], explanation["snapshot"]) == (None, None)
 
 
 def test_review_and_outcome_are_told(api: Api) -> None:

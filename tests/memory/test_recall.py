@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from deciding import DEAL, call, core_of
+from deciding import DEAL, call, core_of, size_of
 from running_api import Installation
 
 from precedent.clock import from_instant
@@ -237,3 +237,19 @@ def test_a_section_holds_whole_numbers_and_rounds_down() -> None:
     assert section("m", 10, Neighbours(near), None)["novel"]
     assert section("m", 10, Neighbours(), 5)["novel"]
     assert section("m", 10, Neighbours(near[3:]), 5)["success_rate_bp"] is None
+
+
+@pytest.mark.parametrize("table", ["embedding_models", "recall_calibrations", "decision_embeddings_384", "knowledge_snapshots"])
+def test_a_look_up_that_fails_decides_nothing_and_records_nothing(informed: Installation, table: str) -> None:
+    """Not even what would be denied whatever memory says: an answer that nobody can derive again is none."""
+    (past,) = decide(informed, question())
+    observe(informed, (past.place.entry_id, True, None))
+    embed(informed)
+    (known,) = decide(informed, question())
+    assert known.memory["precedents"]["count"] == 1
+    size = size_of(informed.database_url)
+    with psycopg.connect(informed.database_url, autocommit=True) as connection:
+        connection.execute(f"revoke select on precedent.{table} from precedent_api".encode())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        decide(informed, question(requested_discount_pct=Decimal("0.9")))
+    assert size_of(informed.database_url) == size
