@@ -109,10 +109,12 @@ async def reject_proposal(request: Request, proposal_id: Id) -> Response:
 
 @router.get("/change-control", response_model=ChangeControlAnswer)
 async def list_change_control(request: Request) -> Response:
-    """The nodes that ask, or asked once, for a second person; a node that is not there is content with one."""
+    """Of the token's nodes those that ask, or asked once, for a second person; a node that is not there is content with one."""
     services = services_of(request)
-    await authenticate(request, services, "read")
-    return json_response(await _control(services))
+    principal = await authenticate(request, services, "read")
+    rows = await services.reads.fetch(store.CHANGE_CONTROL, (services.chain_id,))
+    items = [dict(zip(CONTROL_COLUMNS, row, strict=True)) for row in rows]
+    return json_response({"items": [item for item in items if principal.is_for(item["node"])]})
 
 
 @router.put("/change-control/{node}", response_model=ChangeControlSet, responses=PROPOSED, openapi_extra=body_of(ChangeControlRequest))
@@ -186,11 +188,6 @@ async def _proposed(services: Services, recorded: Recorded) -> Response | None:
 async def _find(services: Services, entry_id: UUID) -> Proposal | None:
     row = await services.reads.fetch_one(store.PROPOSAL, (services.chain_id, entry_id))
     return Proposal(*row) if row else None
-
-
-async def _control(services: Services) -> dict[str, Any]:
-    rows = await services.reads.fetch(store.CHANGE_CONTROL, (services.chain_id,))
-    return {"items": [dict(zip(CONTROL_COLUMNS, row, strict=True)) for row in rows]}
 
 
 def _proposal_answer(proposal: Proposal) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -26,10 +28,11 @@ COLUMNS = ("node", "action", "enabled", "max_level", "reason", "updated_at", "up
 
 @router.get("/flags", response_model=FlagsAnswer)
 async def list_flags(request: Request) -> Response:
-    """All flags; an action without one is not enabled."""
+    """The flags of the token's nodes, and whether all is halted; an action without one is not enabled."""
     services = services_of(request)
-    await authenticate(request, services, "read")
-    return json_response(await _flags(services))
+    principal = await authenticate(request, services, "read")
+    told = await _flags(services)
+    return json_response(told | {"items": [flag for flag in told["items"] if principal.is_for(flag["node"])]})
 
 
 @router.put("/flags/{node}/{action}", response_model=FlagSet, openapi_extra=body_of(FlagRequest))
@@ -82,7 +85,7 @@ async def _set(
     return json_response(told, 200, REPLAYED if isinstance(answer, Claimed) else None)
 
 
-async def _flags(services: Services) -> dict[str, object]:
+async def _flags(services: Services) -> dict[str, Any]:
     rows = await services.reads.fetch(store.FLAGS, (services.chain_id,))
     flags = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     switch = [flag for flag in flags if (flag["node"], flag["action"]) == KILL_SWITCH]

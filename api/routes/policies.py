@@ -32,19 +32,21 @@ TEXT_BODY = {
 
 @router.get("/policies", response_model=PolicyPage)
 async def list_policies(request: Request) -> Response:
-    """Every published version."""
+    """Every published version of the token's nodes."""
     services = services_of(request)
-    await authenticate(request, services, "read")
-    rows = await services.reads.fetch(store.LIST, (services.chain_id,))
-    return json_response({"items": [dict(zip(POLICY_COLUMNS, row, strict=True)) for row in rows], "next": None})
+    principal = await authenticate(request, services, "read")
+    rows = [dict(zip(POLICY_COLUMNS, row, strict=True)) for row in await services.reads.fetch(store.LIST, (services.chain_id,))]
+    return json_response({"items": [row for row in rows if principal.is_for(row["node"])], "next": None})
 
 
 @router.get("/policies/{ref}", response_model=PolicyWhole)
 async def get_policy(request: Request, ref: Ref) -> Response:
     """One version (`name@version`), or the active one of a name, with its source and document."""
     services = services_of(request)
-    await authenticate(request, services, "read")
-    return json_response(await whole_policy(services, ref))
+    principal = await authenticate(request, services, "read")
+    policy = await whole_policy(services, ref)
+    principal.require("read", policy["node"])
+    return json_response(policy)
 
 
 @router.post("/policies/validate", response_model=PolicyChecked, openapi_extra=TEXT_BODY)

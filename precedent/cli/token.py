@@ -10,11 +10,11 @@ from rich.table import Column, Table
 
 from precedent.db.embedded import database_url
 from precedent.db.engine import connect
-from precedent.guard.access import CACHE_SECONDS, SCOPES, create_token, revoke_token
+from precedent.guard.access import CACHE_SECONDS, SCOPES, create_token, revoke_token, rotate_token
 from precedent.guard.store import LIST_ACCESS
 from precedent.settings import load_settings
 
-app = typer.Typer(help="Tokens: create, revoke, list.", no_args_is_help=True)
+app = typer.Typer(help="Tokens: create, rotate, revoke, list.", no_args_is_help=True)
 
 
 @app.command()
@@ -26,6 +26,16 @@ def create(
 ) -> None:
     """Make a token and print it: keep it, for it is not shown again."""
     typer.echo(create_token(database_url(load_settings()), name, scope, node or ["*"], expires_in_days))
+
+
+@app.command()
+def rotate(
+    name: str,
+    overlap_hours: Annotated[float, typer.Option(min=0, help="how long the token before it works on")] = 24,
+    expires_in_days: Annotated[float | None, typer.Option(min=0, help="never, unless said")] = None,
+) -> None:
+    """Make the token that follows one: same name, scopes and nodes. Print it: keep it, for it is not shown again."""
+    typer.echo(rotate_token(database_url(load_settings()), name, overlap_hours, expires_in_days))
 
 
 @app.command()

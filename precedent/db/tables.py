@@ -390,6 +390,7 @@ api_tokens = Table(
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("expires_at", INSTANT),
     Column("revoked_at", INSTANT),
-    Index("api_tokens_name_key", "name", unique=True, postgresql_where=text("revoked_at is null")),
+    Column("followed_at", INSTANT, comment="when another of its name took its place; it works until it expires"),
+    Index("api_tokens_name_key", "name", unique=True, postgresql_where=text("revoked_at is null and followed_at is null")),
     schema="precedent",
 )

@@ -44,8 +44,11 @@ class Principal:
         """Raises: ScopeMissing."""
         if scope not in self.scopes:
             raise ScopeMissing(f"this token lacks the scope {scope}")
-        if node is not None and "*" not in self.nodes and node not in self.nodes:
+        if node is not None and not self.is_for(node):
             raise ScopeMissing(f"this token is not for the node {node}")
+
+    def is_for(self, node: str) -> bool:
+        return "*" in self.nodes or node in self.nodes
 
 
 def create_token(url: str, name: str, scopes: Sequence[str], nodes: Sequence[str] = ("*",), expires_in_days: float | None = None) -> str:
@@ -68,6 +71,23 @@ def create_token(url: str, name: str, scopes: Sequence[str], nodes: Sequence[str
             )
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(f"a token of the name '{name}' is in use: revoke it first, or take another name") from error
+    return token
+
+
+def rotate_token(url: str, name: str, overlap_hours: float = 24, expires_in_days: float | None = None) -> str:
+    """A token that follows the current one of the name, with its scopes and nodes, and so is the same principal. The one before it
+    works for `overlap_hours` more, unless it would have expired before.
+
+    Raises: FieldInvalid; Conflict where no token of that name is in use; DatabaseUnavailable.
+    """
+    if not overlap_hours >= 0:
+        raise FieldInvalid("an overlap is 0 hours or more")
+    token = PREFIX + secrets.token_urlsafe(32)
+    with connect(url) as connection, connection.transaction():
+        row = connection.execute(store.FOLLOW_ACCESS, (overlap_hours, name)).fetchone()
+        if row is None:
+            raise Conflict(f"no token of the name '{name}' is in use: there is nothing to follow")
+        connection.execute(store.INSERT_ACCESS, (SystemClock().new_id(), name, hash_of(token), *row, expires_in_days))
     return token
 
 

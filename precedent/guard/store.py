@@ -16,6 +16,14 @@ values (%s, %s, %s, %s, %s, now() + %s * interval '1 day')
 # What has expired must not keep its name from the token that follows it.
 REVOKE_EXPIRED = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null and expires_at <= now()"
 
+# The current token of a name gives way, no later than it would have expired.
+FOLLOW_ACCESS = """
+update precedent.api_tokens
+set followed_at = now(), expires_at = least(expires_at, now() + %s * interval '1 hour')
+where name = %s and revoked_at is null and followed_at is null and (expires_at is null or expires_at > now())
+returning scopes, nodes
+"""
+
 REVOKE_ACCESS = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null"
 
 LIST_ACCESS = "select name, scopes, nodes, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"

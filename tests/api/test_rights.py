@@ -164,6 +164,18 @@ def test_a_token_for_one_node_is_for_that_node_alone(api: Api) -> None:
     assert api.client.post("/decisions/finance", json=DEAL, headers=token).status_code == 201
 
 
+def test_a_token_for_one_node_is_told_of_that_node_alone(api: Api) -> None:
+    api.decide()
+    api.decide("credit", action="accept_application", facts={"amount_requested": 700})
+    for node in ("credit", "finance"):
+        api.client.put(f"/change-control/{node}", json={"second_person": True, "reason": "r"})
+    told = api.token("read", nodes=("credit",))
+    for path in ("/policies", "/flags", "/change-control"):
+        assert {one["node"] for one in api.client.get(path, headers=told).json()["items"]} == {"credit"}, path
+    assert api.client.get("/policies/credit-constitution", headers=told).status_code == 200
+    require_problem(api.client.get("/policies/finance-constitution", headers=told), 403, "SCOPE_MISSING")
+
+
 def test_a_token_sees_the_reviews_of_its_nodes_alone(api: Api) -> None:
     decision = api.decide(facts={"requested_discount_pct": 0.2})
     assert decision["requires_human"]

@@ -8,7 +8,18 @@ import pytest
 
 from precedent.db.reads import Reads
 from precedent.errors import Conflict, FieldInvalid, ScopeMissing, TokenUnknown
-from precedent.guard.access import CACHE_SECONDS, CACHE_TOKENS, SCOPES, Access, Principal, create_token, is_valid_token, revoke_token
+from precedent.guard.access import (
+    CACHE_SECONDS,
+    CACHE_TOKENS,
+    SCOPES,
+    Access,
+    Principal,
+    create_token,
+    is_valid_token,
+    principal_of,
+    revoke_token,
+    rotate_token,
+)
 
 
 class Present:
@@ -160,3 +171,42 @@ def test_what_is_remembered_is_bounded(database_url: str) -> None:
 def test_no_token_speaks_under_the_name_of_our_own_processes(database_url: str, name: str) -> None:
     with pytest.raises(FieldInvalid, match="no person did"):
         create_token(database_url, name, ["read"])
+
+
+def test_a_token_is_followed_by_another_of_the_same_principal_and_works_on_for_a_time(database_url: str) -> None:
+    first = create_token(database_url, "somebody", ["read", "events:write"], ["finance"])
+    second = rotate_token(database_url, "somebody", overlap_hours=1, expires_in_days=90)
+    assert principal_of(database_url, first) == principal_of(database_url, second)
+    assert principal_of(database_url, second) == Principal("somebody", frozenset({"read", "events:write"}), frozenset({"finance"}))
+    with pytest.raises(Conflict):
+        create_token(database_url, "somebody", ["read"])
+    third = rotate_token(database_url, "somebody", overlap_hours=0)
+    # The first has its hour, whatever came after its successor; the second had none.
+    assert [is_valid_token(database_url, one) for one in (first, second, third)] == [True, False, True]
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update precedent.api_tokens set expires_at = expires_at - interval '1 hour' where followed_at is not null")
+    assert [is_valid_token(database_url, one) for one in (first, second, third)] == [False, False, True]
+    fourth = rotate_token(database_url, "somebody")
+    assert revoke_token(database_url, "somebody") == 4
+    assert not is_valid_token(database_url, third)
+    assert not is_valid_token(database_url, fourth)
+
+
+def test_a_token_near_its_end_gains_nothing_by_being_followed(database_url: str) -> None:
+    first = create_token(database_url, "somebody", ["read"], expires_in_days=0.01)
+    rotate_token(database_url, "somebody", overlap_hours=100)
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "select expires_at < now() + interval '1 hour' from precedent.api_tokens where token_hash = %s",
+            (sha256(first.encode()).digest(),),
+        ).fetchone()
+    assert row == (True,)
+
+
+def test_nothing_follows_a_token_that_is_not_in_use(database_url: str) -> None:
+    create_token(database_url, "expired", ["read"], expires_in_days=-1)
+    create_token(database_url, "revoked", ["read"])
+    revoke_token(database_url, "revoked")
+    for name in ("expired", "revoked", "never"):
+        with pytest.raises(Conflict):
+            rotate_token(database_url, name)
