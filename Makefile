@@ -58,6 +58,10 @@ dev: $(INSTALLED) ## the API alone, restarted when its code changes
 test: $(INSTALLED) ## all tests but the long ones
 	@$(BIN)/python -m pytest -m "not long"
 
+.PHONY: test-faults
+test-faults: $(INSTALLED) ## break database, disk, clock and process under load; FAULT_TABLE=docs/operations.md writes what was kept
+	@FAULT_TABLE="$(FAULT_TABLE)" $(BIN)/python -m pytest -m "not long" tests/e2e/test_fault_table.py
+
 .PHONY: test-long
 test-long: $(INSTALLED) ## the long tests
 	@$(BIN)/python -m pytest -m long

@@ -58,12 +58,17 @@ class ApiProcess:
         self.database_url = installation.database_url
         self.token = installation.token
         self.log = log
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        with log.open("ab") as output:
+        self.start()
+
+    def start(self) -> None:
+        """Begin, or begin anew at the same address after the end of the process before."""
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "api"],
                 cwd=project_root(),
-                env=environment_of(installation.settings, port),
+                env=environment_of(self.settings, self.port),
                 stdout=subprocess.DEVNULL,
                 stderr=output,
                 start_new_session=True,
