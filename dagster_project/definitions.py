@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dagster_project.defs import keys, ledger, memory, warehouse
+from dagster_project.defs import keys, learning, ledger, memory, operations, warehouse
 
 defs = dg.Definitions.merge(
     keys.defs,
     ledger.defs,
     warehouse.defs,
     memory.defs,
+    learning.defs,
+    operations.defs,
     # Steps are seconds long: a process for each would pay several seconds of imports.
     dg.Definitions(executor=dg.in_process_executor),
 )

@@ -64,6 +64,7 @@ RELATIONS: dict[str, Rights] = {
     "precedent.outbox": Rights(
         _roles("api pipeline"),
         {API: frozenset({"attempts", "next_attempt_at", "delivered_at", "dead_at", "last_error"})},
+        _roles("pipeline"),
     ),
 }
 

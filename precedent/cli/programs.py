@@ -27,6 +27,13 @@ storage:
   postgres:
     postgres_url:
       env: PRECEDENT_DAGSTER_STORAGE_URL
+# Steps that derive share one pool: a second run of them waits in the queue, as a whole, and holds no process.
+concurrency:
+  pools:
+    default_limit: 1
+    granularity: run
+freshness:
+  enabled: true
 telemetry:
   enabled: false
 nux:

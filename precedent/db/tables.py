@@ -352,7 +352,7 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     chain_column(),
-    Column("entry_id", UUID, nullable=False),
+    Column("entry_id", UUID, comment="null where a message is about no entry"),
     Column("endpoint_id", UUID, comment="of a webhook; null: for people"),
     Column("topic", Text, nullable=False),
     Column("payload", JSON, nullable=False),

@@ -44,4 +44,4 @@ def open_loops(settings: Settings, url: str, chain_id: UUID, clock: Clock, keyri
 
 def _post(slack: SlackAdapter, claimed: Claimed) -> None:
     message = message_of(claimed)
-    slack.invoke(PostMessage(channel_of(message.recipient), message.text, message.idempotency_key), Context(message.decision_id))
+    slack.invoke(PostMessage(channel_of(message.recipient), message.text, message.idempotency_key), Context(message.subject_id))

@@ -33,19 +33,21 @@ TEXTS = {
     "review.timed_out": "{to}: {node}/{action} was not answered in time. Decision {decision_id} is held to what its policy says.",
     "review.answered": "{to}: {node}/{action} was answered. Decision {decision_id} tells how.",
     "decision.notify": "{to}: {node}/{action} was decided and took effect. Decision {decision_id} can be looked at.",
+    "pipeline.run_failed": "{to}: the job {job} failed for {days}; {why}. {page}",
 }
 NOBODY = "whoever is on duty"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is delivered. The key is the same at every attempt, so that a receiver can drop a copy."""
+    """What is delivered. The key is the same at every attempt, so that a receiver can drop a copy; `subject_id` is that of the
+    decision, or of the pipeline's run, that it is about."""
 
     idempotency_key: str
     topic: str
     recipient: str | None
     text: str
-    decision_id: str
+    subject_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,11 @@ def message_of(claimed: store.Claimed) -> Message:
 
     Raises: KeyError for a topic without a text, or a row without one of its names.
     """
-    payload = claimed.payload
-    names = {name: str(payload[name]) for name in ("node", "action", "decision_id")}
+    payload = {name: str(value) for name, value in claimed.payload.items() if value is not None}
     recipient = payload.get("to")
-    text = TEXTS[claimed.topic].format(to=recipient or NOBODY, **names)
-    return Message(f"outbox-{claimed.id}", claimed.topic, recipient, text, names["decision_id"])
+    text = TEXTS[claimed.topic].format_map(payload | {"to": recipient or NOBODY})
+    subject = payload["run_id" if claimed.topic.startswith("pipeline.") else "decision_id"]
+    return Message(f"outbox-{claimed.id}", claimed.topic, recipient, text, subject)
 
 
 def channel_of(recipient: str | None) -> str:

@@ -1,7 +1,8 @@
-"""SQL of the outbox. The append writes its rows; here they are read, and messages settled."""
+"""SQL of the outbox. The append writes the rows of entries; here they are read, and messages settled."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 # The claim books the next attempt before this one is made: no transaction stays open while another company's server answers,
 # and if we crash before it is settled, the message is simply due again.
@@ -45,6 +47,11 @@ _OF_QUEUE = {
             and (w.paused_until is null or w.paused_until <= %(now)s))""",
 }
 CLAIM = {queue: _CLAIM.format(of_queue=condition) for queue, condition in _OF_QUEUE.items()}
+# A message about something that is no entry.
+ADD = """
+insert into precedent.outbox (chain_id, topic, payload, created_at, next_attempt_at)
+values (%(chain_id)s, %(topic)s, %(payload)s, %(now)s, %(now)s)
+"""
 
 DELIVERED = "update precedent.outbox set delivered_at = %s, last_error = null where id = %s"
 
@@ -90,7 +97,7 @@ class Claimed:
     """A message whose delivery was just begun for the `attempts`-th time."""
 
     id: int
-    entry_id: UUID
+    entry_id: UUID | None
     topic: str
     payload: dict[str, Any]
     attempts: int
@@ -116,6 +123,11 @@ class Counts:
     waiting: int
     dead: int
     delivered: int
+
+
+def add_message(connection: psycopg.Connection[Any], chain_id: UUID, topic: str, payload: Mapping[str, Any], now: datetime) -> None:
+    """A message that is due at once."""
+    connection.execute(ADD, {"chain_id": chain_id, "topic": topic, "payload": Jsonb(payload), "now": now})
 
 
 def claim_message(

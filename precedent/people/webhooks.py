@@ -70,7 +70,12 @@ class Webhook:
 
 
 def webhook_of(claimed: Claimed) -> Webhook:
-    """What a row of the outbox says: the entry's place and names."""
+    """What a row of the outbox says: the entry's place and names.
+
+    Raises: ValueError for a message about no entry, which is for people alone.
+    """
+    if claimed.entry_id is None:
+        raise ValueError(f"{claimed.topic} is about no entry: it goes to no webhook")
     data = dict(claimed.payload)
     recorded_at = to_instant(data.pop("recorded_us"))
     body = {"type": claimed.topic, "timestamp": recorded_at, "data": data}

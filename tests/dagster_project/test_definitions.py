@@ -21,7 +21,7 @@ def test_every_asset_stands_in_a_group_and_comes_from_the_ledger(definitions: dg
     groups = {key.to_user_string(): graph.get(key).group_name for key in graph.get_all_asset_keys()}
     assert {name for name, group in groups.items() if group == "ledger"} == LEDGER
     assert {name for name, group in groups.items() if group == "memory"} == MEMORY | {"recall_probe"}
-    assert set(groups.values()) == {"ledger", "warehouse", "memory"}
+    assert set(groups.values()) == {"ledger", "warehouse", "memory", "learning"}
     for name in LEDGER:
         assert not graph.get(dg.AssetKey(name)).is_executable, f"{name} is written by the append function, not by a run"
     decided_from = {key.to_user_string() for key in graph.get(dg.AssetKey("stg_precedent__decisions")).parent_keys}
@@ -65,6 +65,44 @@ def test_distill_is_scheduled_ten_minutes_later_and_its_words_block(definitions:
     assert graph.get(checks["words_hold_no_foreign_number"]).blocking
     assert graph.get(checks["recall_is_high_enough"]).blocking
     assert checks["every_precedent_is_placed"].asset_key == dg.AssetKey("decision_embeddings")
+
+
+def test_scorecards_are_scheduled_ten_minutes_after_that(definitions: dg.Definitions) -> None:
+    schedule = definitions.resolve_schedule_def("scorecards_daily")
+    assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == ("20 6 * * *", "Europe/Amsterdam", "scorecards")
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_sensors_run_without_being_switched_on(definitions: dg.Definitions) -> None:
+    for name in ("ledger_heads", "new_outcomes", "tell_failures"):
+        assert definitions.resolve_sensor_def(name).default_status == dg.DefaultSensorStatus.RUNNING
+
+
+def test_what_derives_is_tried_again_and_stands_in_one_pool(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for name in MARTS | MEMORY:
+        step = graph.get(dg.AssetKey(name)).assets_def.op
+        assert (step.pool, step.retry_policy.max_retries if step.retry_policy else 0) == ("deriving", 2), name
+
+
+@pytest.mark.parametrize(
+    ("words", "is_away"),
+    [
+        ("Database Error\n  server closed the connection unexpectedly", True),
+        ('connection to server at "h", port 1 failed: Connection refused', True),
+        ("FATAL:  the database system is starting up", True),
+        ("Failure in test unique_together_entity_features (models/marts/entity_features.yml)", False),
+        ('Database Error\n  column "discounts" does not exist', False),
+    ],
+)
+def test_only_a_server_that_was_away_is_asked_again(words: str, is_away: bool) -> None:
+    from dagster_dbt.errors import DagsterDbtCliRuntimeError
+
+    from dagster_project.defs.runs import again_if_away
+
+    with pytest.raises(dg.Failure) as caught, again_if_away():
+        raise DagsterDbtCliRuntimeError(words)
+    assert caught.value.allow_retries is is_away
 
 
 @pytest.mark.parametrize("schedule", ["aggregator_daily", "distill_daily"])

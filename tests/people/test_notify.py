@@ -229,9 +229,18 @@ def test_no_more_than_the_limit_is_delivered(database_url: str, connector: Conne
 @pytest.mark.parametrize("topic", sorted(TEXTS))
 def test_every_topic_has_a_text_even_for_nobody_in_particular(topic: str) -> None:
     payload = {"node": "finance", "action": "approve_discount", "decision_id": "d-1", "to": None, "amount": 12000}
+    payload |= {
+        "run_id": "r-1",
+        "job": "aggregator",
+        "days": "2026-11-25",
+        "why": "not held: chain_is_unbroken",
+        "page": "http://h/runs/r-1",
+    }
     message = message_of(Claimed(7, uuid.UUID(int=1), topic, payload, 1))
-    assert message.text.startswith("whoever is on duty: finance/approve_discount")
-    assert "d-1" in message.text
+    about, subject = ("the job aggregator", "r-1") if topic.startswith("pipeline.") else ("finance/approve_discount", "d-1")
+    assert message.text.startswith(f"whoever is on duty: {about}")
+    assert subject in message.text
+    assert message.subject_id == subject
     assert "12000" not in message.text
     assert message.idempotency_key == "outbox-7"
 

@@ -38,6 +38,8 @@ def metadata_of(heads: list[Head]) -> dict[str, dg.MetadataValue]:
     for head in heads:
         found[f"ledger_size/{head.chain}"] = dg.MetadataValue.int(head.size)
         found[f"ledger_leaf/{head.chain}"] = dg.MetadataValue.text(head.leaf_hex or "none")
+        if head.recorded_at:
+            found[f"ledger_recorded_at/{head.chain}"] = dg.MetadataValue.timestamp(head.recorded_at)
         if head.root:
             found[f"ledger_root/{head.chain}"] = dg.MetadataValue.text(head.root.hex())
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -13,7 +14,7 @@ from precedent.db.engine import PIPELINE, connect
 from precedent.errors import JobRunning
 from precedent.lineage.state import read_prefix
 
-HEADS = "select chain_id, chain, size, coalesce(encode(leaf, 'hex'), '') from precedent.ledger_heads order by chain"
+HEADS = "select chain_id, chain, size, coalesce(encode(leaf, 'hex'), ''), recorded_at from precedent.ledger_heads order by chain"
 
 # The number is arbitrary and ours; the migration's lock is another.
 PIPELINE_LOCK = 0x70726570
@@ -24,13 +25,14 @@ LOCK_TIMEOUT_SECONDS = 900
 class Head:
     """How far one chain had come: entries 0 to size - 1, the last of which has this leaf (empty where there is none).
 
-    `root` is that of the tree over them, which a run states; whoever only watches the heads has none.
+    `recorded_at` is the last one's. `root` is that of the tree over them, which a run states; whoever only watches the heads has none.
     """
 
     chain_id: UUID
     chain: str
     size: int
     leaf_hex: str
+    recorded_at: datetime | None = None
     root: bytes = b""
 
 
@@ -41,6 +43,12 @@ def read_heads(url: str) -> list[Head]:
     """
     with connect(url, PIPELINE, autocommit=True) as connection:
         return _heads(connection)
+
+
+def read_root(url: str, chain_id: UUID, size: int) -> bytes:
+    """Of the tree over a chain's first entries. Raises: DatabaseUnavailable; LedgerBroken where tree and entries contradict."""
+    with connect(url, PIPELINE) as connection:
+        return read_prefix(connection, chain_id, size).root
 
 
 @contextmanager

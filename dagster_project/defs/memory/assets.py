@@ -10,6 +10,7 @@ import dagster as dg
 
 from dagster_project.defs.ledger.statements import stating
 from dagster_project.defs.memory.days import cut_of
+from dagster_project.defs.runs import AGAIN, DERIVING
 from dagster_project.defs.warehouse.translator import FRESH, daily
 from precedent.db.engine import PIPELINE, connect
 from precedent.lineage.state import Maker, Upstream
@@ -22,9 +23,6 @@ from precedent.memory.wording import model_writer
 
 GROUP = "memory"
 FACTS = [dg.AssetKey("decisions"), dg.AssetKey("outcomes"), dg.AssetKey("reviews")]
-# A server of models may be away for a moment; rows never change, so a repeat does no harm.
-AGAIN = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL)
-
 # The digests of the SQL that makes the numbers.
 SNAPSHOTS = " ".join(f"{name}:{digest}" for name, digest in SOURCES.items())
 
@@ -37,7 +35,9 @@ def of_days(
     """An asset of memory: a partition a day, and one run for a range of them."""
     spec = dg.AssetSpec(name, deps=deps, group_name=GROUP, description=description, kinds={"postgres"}, freshness_policy=freshness)
     # Not `dg.asset`, whose `backfill_policy` is in beta.
-    return dg.multi_asset(name=name, specs=[spec], partitions_def=daily, backfill_policy=dg.BackfillPolicy.single_run(), retry_policy=AGAIN)
+    return dg.multi_asset(
+        name=name, specs=[spec], partitions_def=daily, backfill_policy=dg.BackfillPolicy.single_run(), retry_policy=AGAIN, pool=DERIVING
+    )
 
 
 @of_days("knowledge_snapshots", FACTS, FRESH, "Of every node and day: what was decided, answered and known, as numbers and as words.")

@@ -12,6 +12,7 @@ import dagster as dg
 
 from dagster_project.defs.ledger.assets import metadata_of
 from dagster_project.defs.ledger.store import Head, ledger_cut
+from dagster_project.defs.runs import again_if_away
 from precedent.db.embedded import database_url
 from precedent.lineage.statement import Prefix
 from precedent.settings import Settings, load_settings
@@ -60,6 +61,6 @@ def cut_of(context: dg.AssetExecutionContext) -> Iterator[Cut]:
     url = database_url(settings)
     keys = context.partition_key_range
     after_last = date.fromisoformat(keys.end) + timedelta(days=1)
-    with ledger_cut(url) as heads:
+    with again_if_away(), ledger_cut(url) as heads:
         own = next(head for head in heads if head.chain == settings.chain)
         yield Cut(settings, url, own.chain_id, own.size, date.fromisoformat(keys.start), after_last, tuple(heads))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dagster_project.defs.ledger.checks import chain_is_unbroken
+from dagster_project.defs.ledger.checks import chain_is_unbroken, head_never_shrinks
 from dagster_project.defs.memory.assets import decision_embeddings, knowledge_snapshots, snapshot_embeddings
 from dagster_project.defs.memory.recall import recall_probe
 from dagster_project.defs.warehouse.jobs import run_of_last_day
@@ -13,7 +13,7 @@ from precedent.settings import load_settings
 distill = dg.define_asset_job(
     "distill",
     selection=dg.AssetSelection.assets(knowledge_snapshots, decision_embeddings, snapshot_embeddings, recall_probe)
-    | dg.AssetSelection.checks(chain_is_unbroken),
+    | dg.AssetSelection.checks(chain_is_unbroken, head_never_shrinks),
     description="Verifies the ledger, then makes snapshots and places decisions and words for the run's days, and measures the search.",
 )
 

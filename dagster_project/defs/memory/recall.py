@@ -9,6 +9,7 @@ import dagster as dg
 
 from dagster_project.defs.ledger.assets import metadata_of
 from dagster_project.defs.ledger.store import ledger_cut
+from dagster_project.defs.runs import AGAIN, DERIVING, again_if_away
 from precedent.db.embedded import database_url
 from precedent.db.engine import PIPELINE, connect
 from precedent.ledger.store import chain_id_of
@@ -21,12 +22,14 @@ from precedent.settings import load_settings
     deps=[dg.AssetKey("decision_embeddings")],
     group_name="memory",
     kinds={"postgres"},
+    retry_policy=AGAIN,
+    pool=DERIVING,
     description="By action: how precedents are searched, what that finds of the exact ten, and beyond which distance a case is novel.",
 )
 def recall_probe(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     settings = load_settings()
     url = database_url(settings)
-    with ledger_cut(url) as heads:
+    with again_if_away(), ledger_cut(url) as heads:
         chain_id = next(head.chain_id for head in heads if head.chain == settings.chain)
         made = calibrate(url, chain_id, lambda: datetime.now(UTC))
     return dg.MaterializeResult(

@@ -12,6 +12,7 @@ from dagster_dbt import dbt_assets
 
 from dagster_project.defs.ledger.assets import observations_of
 from dagster_project.defs.ledger.store import ledger_cut
+from dagster_project.defs.runs import AGAIN, DERIVING, again_if_away
 from dagster_project.defs.warehouse.build import build_models
 from dagster_project.defs.warehouse.manifest import prepare_project
 from dagster_project.defs.warehouse.statements import ModelStatements
@@ -29,10 +30,12 @@ translator = PrecedentTranslator()
     name="dbt_models",
     dagster_dbt_translator=translator,
     backfill_policy=dg.BackfillPolicy.single_run(),
+    retry_policy=AGAIN,
+    pool=DERIVING,
 )
 def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     url = database_url(load_settings())
-    with ledger_cut(url) as heads:
+    with again_if_away(), ledger_cut(url) as heads:
         for observation in observations_of(heads):
             context.log_event(observation)
         statements = ModelStatements(context, project, url, heads)

@@ -6,13 +6,13 @@ from datetime import UTC, timedelta
 
 import dagster as dg
 
-from dagster_project.defs.ledger.checks import chain_is_unbroken
+from dagster_project.defs.ledger.checks import chain_is_unbroken, head_never_shrinks
 from dagster_project.defs.warehouse.assets import dbt_models
 from precedent.settings import load_settings
 
 aggregator = dg.define_asset_job(
     "aggregator",
-    selection=dg.AssetSelection.assets(dbt_models) | dg.AssetSelection.checks(chain_is_unbroken),
+    selection=dg.AssetSelection.assets(dbt_models) | dg.AssetSelection.checks(chain_is_unbroken, head_never_shrinks),
     description="Verifies the ledger, then computes features and daily decisions for the run's days.",
 )
 
