@@ -346,6 +346,8 @@ class RunAnswer(Strict):
     from_: str | None = Field(alias="from")
     to: str | None
     page: str
+    error: str | None = Field(description="the words of the last error, up to 2,000 characters; null where nothing failed")
+    log: list[str] = Field(description="the last 20 lines of the run's log, oldest first; none where the answer did not wait")
 
 
 class Page(Strict):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -39,6 +41,32 @@ query ($runId: ID!) {
   runOrError(runId: $runId) { __typename ... on Run { runId jobName status startTime endTime tags { key value } } }
 }
 """
+LOG = """
+query ($runId: ID!, $after: String, $limit: Int) {
+  logsForRun(runId: $runId, afterCursor: $after, limit: $limit) {
+    ... on EventConnection {
+      cursor
+      hasMore
+      events {
+        ... on MessageEvent { message timestamp level stepKey }
+        ... on ExecutionStepFailureEvent { error { message causes { message } } }
+        ... on RunFailureEvent { error { message causes { message } } }
+      }
+    }
+  }
+}
+"""
+PAGE_EVENTS = 1000
+LOG_LINES = 20
+ERROR_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The last lines of a run's log, oldest first, and the last error's words; None where nothing failed."""
+
+    lines: tuple[str, ...] = ()
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +154,23 @@ class Pipeline:
             f"{self._url}/runs/{answer['runId']}",
         )
 
+    async def told(self, run_id: str) -> Told:
+        """What a run has said so far. Dagster reads a log from its beginning only: a request for each thousand of its events.
+
+        Raises: PipelineUnavailable.
+        """
+        lines, error, after = deque[str](maxlen=LOG_LINES), None, None
+        while True:
+            page = (await self._ask(LOG, {"runId": run_id, "after": after, "limit": PAGE_EVENTS}))["logsForRun"]
+            for event in page.get("events", ()):
+                if event["message"]:
+                    lines.append(_line(event))
+                if failure := event.get("error"):
+                    error = (failure["causes"] or [failure])[-1]["message"].strip()[:ERROR_CHARACTERS]
+            if not page.get("hasMore"):
+                return Told(tuple(lines), error)
+            after = page["cursor"]
+
     async def _find(self, job: str) -> dict[str, str]:
         nodes = (await self._ask(JOBS, {}))["repositoriesOrError"].get("nodes", [])
         known = {found["name"]: node for node in nodes for found in node["jobs"] if not found["name"].startswith("__")}
@@ -152,6 +197,13 @@ class Pipeline:
             raise PipelineUnavailable(f"Dagster answered with an error: {body.get('errors', response.status_code)}")
         found: dict[str, Any] = body["data"]
         return found
+
+
+def _line(event: dict[str, Any]) -> str:
+    """`2026-11-26T06:00:01Z info dbt_models: what was said`; the first line of what was said is enough."""
+    at = datetime.fromtimestamp(int(event["timestamp"]) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    step = f" {event['stepKey']}" if event["stepKey"] else ""
+    return f"{at} {event['level'].lower()}{step}: {event['message'].splitlines()[0]}"
 
 
 def _partition_tags(first_day: str, last_day: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
 from api.models import RunAnswer
-from api.pipeline import Pipeline, Run
+from api.pipeline import Pipeline, Run, Told
 from api.requests import field_invalid, idempotency_claim, require_internal
 from api.services import Services, services_of
 from precedent.clock import EPOCH
@@ -44,17 +44,21 @@ async def run_job(
     pipeline = _pipeline_of(request)
     claim = idempotency_claim(request, services, INTERNAL, f"{partition}/{from_}/{to}".encode())
     run, is_replay = await _launch(services, pipeline, job, (first.isoformat(), last.isoformat()), claim)
+    told = Told()
     if wait:
         run = await pipeline.wait(run, wait)
+        told = await pipeline.told(run.run_id)
     headers = {"Location": f"/jobs/runs/{run.run_id}"} | (REPLAYED if is_replay else {})
-    return json_response(_answer(run), 200 if run.is_finished else 202, headers)
+    return json_response(_answer(run, told), 200 if run.is_finished else 202, headers)
 
 
 @router.get("/runs/{run_id}", response_model=RunAnswer)
 async def get_run(request: Request, run_id: str) -> Response:
-    """How a run does."""
+    """How a run does: its state, its page, the last lines of its log, and what it failed of."""
     require_internal(request, services_of(request))
-    return json_response(_answer(await _pipeline_of(request).run(run_id)))
+    pipeline = _pipeline_of(request)
+    run = await pipeline.run(run_id)
+    return json_response(_answer(run, await pipeline.told(run_id)))
 
 
 async def _launch(services: Services, pipeline: Pipeline, job: str, days: tuple[str, str], claim: Claim | None) -> tuple[Run, bool]:
@@ -90,7 +94,7 @@ def _pipeline_of(request: Request) -> Pipeline:
     return found
 
 
-def _answer(run: Run) -> dict[str, Any]:
+def _answer(run: Run, told: Told) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "job": run.job,
@@ -102,6 +106,8 @@ def _answer(run: Run) -> dict[str, Any]:
         "from": run.tags.get("dagster/asset_partition_range_start"),
         "to": run.tags.get("dagster/asset_partition_range_end"),
         "page": run.page,
+        "error": told.error,
+        "log": told.lines,
     }
 
 

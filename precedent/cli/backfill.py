@@ -41,8 +41,10 @@ def backfill(
         while not run["finished"]:
             time.sleep(POLL_SECONDS)
             run = _read(client.get(f"/jobs/runs/{run['run_id']}"))
-            progress.update(task, description=f"{job} for {first_day} to {last_day}: {run['status'].lower()}")
+            progress.update(task, description=_shown(job, first_day, last_day, run))
     typer.echo(f"{job} for {first_day} to {last_day}: {run['status'].lower()}, {run['page']}")
+    if run["error"]:
+        typer.echo(run["error"], err=True)
     raise typer.Exit(0 if run["status"] == "SUCCESS" else 1)
 
 
@@ -63,5 +65,11 @@ def _read(response: httpx2.Response) -> dict[str, Any]:
     return body
 
 
+def _shown(job: str, first_day: date, last_day: date, run: dict[str, Any]) -> str:
+    """What is under way, and what the run said last."""
+    last = f" · {run['log'][-1].split(' ', 1)[1][:100]}" if run["log"] else ""
+    return f"{job} for {first_day} to {last_day}: {run['status'].lower()}{last}"
+
+
 def _progress() -> Progress:
-    return Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True))
+    return Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=Console(stderr=True))
