@@ -42,7 +42,7 @@ def test_text_is_redacted_before_it_leaves(server: EmbeddingServer) -> None:
 
 
 def test_nothing_leaves_when_the_redactor_fails(server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("precedent.guard.redact._RECOGNISERS", ((None, ""),))
+    monkeypatch.setattr("precedent.guard.recognise.find_personal", None)
     with pytest.raises(EmbeddingRefused, match="redacted"):
         remote(server).embed_texts(["to anna@example.com"])
     assert server.texts == []
