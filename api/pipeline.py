@@ -185,7 +185,7 @@ class Pipeline:
         wanted = {"pipelineName": job, "statuses": list(UNFINISHED), "tags": [{"key": k, "value": v} for k, v in tags.items()]}
         running = (await self._ask(RUNS, {"filter": wanted}))["runsOrError"].get("results", [])
         if running:
-            raise JobRunning(f"{job} computes {' to '.join(tags.values())} already: run {running[0]['runId']}")
+            raise JobRunning(f"{job} computes {' to '.join(tags.values())} already: run {running[0]['runId']}", running[0]["runId"])
 
     async def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -222,7 +222,13 @@ class NothingToRecover(Conflict):
 
 
 class JobRunning(Conflict):
+    """`faults` name the run that computes what was asked for, where it is known, by its address."""
+
     code = "JOB_RUNNING"
+
+    def __init__(self, message: str, run_id: str | None = None) -> None:
+        super().__init__(message)
+        self.faults = [Fault(self.code, f"/jobs/runs/{run_id}", "this run computes it")] if run_id else []
 
 
 class ReplayRunning(Conflict):

@@ -49,13 +49,18 @@ def backfill(
 
 
 def _launch(client: httpx2.Client, job: str, first_day: date, last_day: date) -> dict[str, Any]:
-    """The run, once Dagster takes it."""
+    """The run, once Dagster takes it; where another computes these days, behind that one, which may have begun before the last entries."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         response = client.post(f"/jobs/{job}/run", params={"from": first_day.isoformat(), "to": last_day.isoformat()})
-        if response.status_code != 503 or time.monotonic() > deadline:
+        body = response.json()
+        if body.get("code") == "JOB_RUNNING":
+            while not _read(client.get(body["errors"][0]["pointer"]))["finished"]:
+                time.sleep(POLL_SECONDS)
+        elif response.status_code != 503 or time.monotonic() > deadline:
             return _read(response)
-        time.sleep(POLL_SECONDS)
+        else:
+            time.sleep(POLL_SECONDS)
 
 
 def _read(response: httpx2.Response) -> dict[str, Any]:
