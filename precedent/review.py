@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -50,12 +50,12 @@ class Reviewer:
                 if first is None:
                     raise
                 return await self._replayed(call, first)
-            sections: Mapping[Section, object] = {Section.CORE: core}
+            sections: dict[Section, object] = {Section.CORE: core}
             claim = call.claim
             draft = draft_entry(
                 self._clock,
                 Kind.REVIEW,
-                dict(sections),
+                sections,
                 claim=claim.claim if claim else None,
                 fingerprint=claim.fingerprint if claim else None,
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
-from load import DEAL
+from load import DEAL, callers
 from running_api import ApiProcess
 
 PACE_SECONDS = 0.02  # between two requests of one caller
@@ -78,15 +78,8 @@ def ask(client: httpx2.Client, key: str) -> httpx2.Response:
 
 
 @contextmanager
-def keyed_load(server: ApiProcess, name: str, callers: int) -> Iterator[KeyedLoad]:
+def keyed_load(server: ApiProcess, name: str, caller_count: int) -> Iterator[KeyedLoad]:
     """So many callers ask while the block runs; their keys begin with `name`."""
     load = KeyedLoad()
-    running = [threading.Thread(target=load.run, args=(server, f"{name}-{number}")) for number in range(callers)]
-    for one in running:
-        one.start()
-    try:
+    with callers([threading.Thread(target=load.run, args=(server, f"{name}-{number}")) for number in range(caller_count)], load.ended):
         yield load
-    finally:
-        load.ended.set()
-        for one in running:
-            one.join()

@@ -53,15 +53,21 @@ class Load:
 def under_load(servers: Sequence[ApiProcess], threads: int) -> Iterator[Load]:
     """So many threads ask each server while the block runs."""
     load = Load()
-    running = [threading.Thread(target=load.run, args=(server,)) for server in servers for _ in range(threads)]
-    for one in running:
-        one.start()
-    try:
+    with callers([threading.Thread(target=load.run, args=(server,)) for server in servers for _ in range(threads)], load.ended):
         yield load
+
+
+@contextmanager
+def callers(threads: Sequence[threading.Thread], ended: threading.Event) -> Iterator[None]:
+    """The threads run while the block does; then `ended` tells them so, and they are waited for."""
+    for thread in threads:
+        thread.start()
+    try:
+        yield
     finally:
-        load.ended.set()
-        for one in running:
-            one.join()
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 def require_recorded(database_url: str, acknowledged: Sequence[dict[str, Any]]) -> None:
