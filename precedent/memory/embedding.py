@@ -16,7 +16,7 @@ import psycopg
 
 from precedent.db.engine import PIPELINE, connect
 from precedent.errors import FieldInvalid
-from precedent.memory.embed import TypedEncoder, encodable, typed_model_id
+from precedent.memory.embed import TypedEncoder, encodable, encoder_of, typed_model_id
 from precedent.memory.embedder import Case, Embedder, TypedEmbedder
 from precedent.memory.embedding_store import (
     Model,
@@ -93,6 +93,17 @@ def serve(url: str, chain_id: UUID, embedder: Embedder, size: int) -> None:
             raise FieldInvalid(f"couldn't serve '{model.model_id}': {missing} of {len(qualified)} decisions have no vector of it yet")
         serve_model(connection, chain_id, model.model_id)
         connection.commit()
+
+
+def serving_encoder(connection: psycopg.Connection, chain_id: UUID) -> TypedEncoder:
+    """The encoder of the model that serves, as an analyst's notebook reads it; the default before any was chosen.
+
+    Decisions read it by `recall.Recall`, which goes without one where none can be made.
+
+    Raises: SettingsInvalid for one that this release can't reproduce.
+    """
+    model = read_serving(connection, chain_id)
+    return encoder_of(model.model_id, model.parameters) if model else TypedEncoder()
 
 
 def _embed(url: str, chain_id: UUID, embedder: Embedder, read: Callable[[psycopg.Connection], list[Qualified]]) -> Embedded:

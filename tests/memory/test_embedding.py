@@ -11,7 +11,6 @@ import psycopg
 import pytest
 import sample_entries as sample
 from embedding_server import serve_embeddings
-from serving import serving_encoder
 from typer.testing import CliRunner
 
 from precedent.cli.embed import app
@@ -123,7 +122,7 @@ def test_a_new_model_is_filled_while_the_old_one_serves_and_serves_only_when_it_
 def serving(url: str, chain_id: UUID) -> str:
     with connect(url) as connection:
         assert [model.status for model in read_models(connection, chain_id)].count("serving") == 1
-        return serving_encoder(connection, chain_id).model_id
+        return embedding.serving_encoder(connection, chain_id).model_id
 
 
 class Failing(TypedEmbedder):

@@ -11,7 +11,6 @@ import psycopg
 import pytest
 import sample_entries as sample
 from embedding_server import DIMENSION, EmbeddingServer, serve_embeddings, vector_of
-from serving import serving_encoder
 
 from precedent.db.engine import connect
 from precedent.errors import EmbeddingRefused, PipelineUnavailable
@@ -122,7 +121,7 @@ def test_a_fault_after_the_first_batch_leaves_that_batch_and_a_retry_makes_the_r
     assert len(left) == 2
     assert all(row in undisturbed for row in left)
     with connect(url) as connection:
-        assert serving_encoder(connection, chain_id).model_id == TYPED_V1, "decisions find their precedents as before"
+        assert embedding.serving_encoder(connection, chain_id).model_id == TYPED_V1, "decisions find their precedents as before"
 
     remote_server.answer, remote_server.status = answer, 200
     remote_server.is_silent.clear()

@@ -15,7 +15,6 @@ import pytest
 import sample_entries as sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import serving_encoder
 
 from precedent.db.engine import connect
 from precedent.errors import FieldInvalid, SettingsInvalid
@@ -167,14 +166,14 @@ def test_a_model_that_was_trained_is_kept_and_made_again_whatever_is_decided_sin
     trained = embedding.ranked_on_last(url, chain_id, ALL, 100, {"deal_value": 200})
     with connect(url) as connection:
         model = next(model for model in read_models(connection, chain_id) if model.model_id == trained.model_id)
-        assert serving_encoder(connection, chain_id).model_id == TYPED_V1
+        assert embedding.serving_encoder(connection, chain_id).model_id == TYPED_V1
     assert model.status == "filling"
     case = Case("finance/approve_discount", {"deal_value": 1_200_000, "tier": "A"})
     assert embedder_of(model.model_id, model.parameters).embed([case]) == trained.embed([case])
     embedding.embed_last(url, chain_id, trained, ALL, 100)
     embedding.serve(url, chain_id, trained, ALL)
     with connect(url) as connection:
-        assert serving_encoder(connection, chain_id).encode(case.inputs) == trained.embed([case])[0]
+        assert embedding.serving_encoder(connection, chain_id).encode(case.inputs) == trained.embed([case])[0]
 
 
 def test_too_few_decisions_make_no_model(filled: tuple[str, UUID]) -> None:
