@@ -57,9 +57,10 @@ def decision(
     text: str = "",
     said: dict[str, Any] | None = None,
     policy_ref: str = POLICY,
+    probabilities: dict[str, int] | None = None,
     **options: Any,
 ) -> Draft:
-    """`said` goes over the result."""
+    """`said` goes over the result; `probabilities` in ppm by variant, where it was drawn."""
     is_escalated = verdict == "escalate"
     result = {
         "verdict": verdict,
@@ -81,7 +82,10 @@ def decision(
         "subject_id": None,
         "entities": {"customer": f"c-{number}"},
         "result": result,
-        "derivation": {"policy": policy_ref, "policy_digest": "ab" * 32, "variant": "A", "now": "2026-11-22T20:00:00.000000Z"},
+        "derivation": {
+            **{"policy": policy_ref, "policy_digest": "ab" * 32, "variant": "A", "now": "2026-11-22T20:00:00.000000Z"},
+            "probabilities": probabilities,
+        },
         "call": {"correlation_id": f"cid-{number}", "principal": "test", "event_id": None, "as_of": as_of, "latency_us": 1234 + number},
     }
     sections: dict[Section, object] = {

@@ -190,6 +190,7 @@ decisions = Table(
     Column("imported", Boolean, nullable=False),
     Column("prev_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    Column("probabilities", JSON, comment="variant to its probability in ppm when this one was drawn; null where nothing was drawn"),
     UniqueConstraint("chain_id", "seq"),
     Index(None, "node", "ts"),
     Index(None, "policy_version"),

@@ -24,7 +24,7 @@ select p_chain, p_id, p_seq, c ->> 'node', c ->> 'action', d ->> 'policy', d ->>
        (r -> 'effective')::boolean, (r -> 'requires_human')::boolean, null::text, ((l -> 'latency_us')::numeric / 1000)::numeric(10, 3),
        coalesce((l ->> 'as_of')::timestamptz, p_at), coalesce((l ->> 'as_of')::timestamptz, p_at), p_at,
        l ->> 'correlation_id', (l ->> 'event_id')::uuid, (c ->> 'subject_id')::uuid, c -> 'entities', m -> 'features',
-       l ->> 'principal', l ->> 'as_of' is not null, p_prev, p_leaf
+       l ->> 'principal', l ->> 'as_of' is not null, p_prev, p_leaf, nullif(d -> 'probabilities', 'null')
 from (select c -> 'derivation' as d, c -> 'result' as r, c -> 'call' as l) x
 $$;
 

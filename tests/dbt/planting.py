@@ -13,10 +13,12 @@ NAMESPACE = UUID("7ac8f8a0-8d1e-4f36-9d3e-9a1c5a2b6c10")
 DECISION = """
 insert into precedent.decisions (
     chain_id, id, seq, node, action, policy_version, policy_digest, variant, inputs, output, verdict, autonomy_level, rule, reason,
-    effective, requires_human, latency_ms, ts, known_at, recorded_at, correlation_id, entities, principal, imported, prev_hash, hash
+    effective, requires_human, latency_ms, ts, known_at, recorded_at, correlation_id, entities, principal, imported, prev_hash, hash,
+    probabilities
 ) values (
     %(chain)s, %(id)s, %(seq)s, %(node)s, %(action)s, %(policy)s, '00', 'A', '{}', '{}', %(verdict)s, %(level)s, 'rule', 'REASON',
-    %(effective)s, %(human)s, %(latency_ms)s, %(ts)s, %(at)s, %(at)s, 'planted', %(entities)s, 'test', true, '', ''
+    %(effective)s, %(human)s, %(latency_ms)s, %(ts)s, %(at)s, %(at)s, 'planted', %(entities)s, 'test', true, '', '',
+    %(probabilities)s
 )
 """
 OUTCOME = """
@@ -62,8 +64,9 @@ class Planter:
         policy: str = "finance-constitution@1.0.0",
         latency_ms: float = 1.0,
         happened: str | None = None,
+        probabilities: dict[str, int] | None = None,
     ) -> UUID:
-        """A decision known at `at`; `happened` where its own time is another."""
+        """A decision known at `at`; `happened` where its own time is another; `probabilities` in ppm by variant where it was drawn."""
         decision_id = self._next_id()
         self.connection.execute(
             DECISION,
@@ -82,6 +85,7 @@ class Planter:
                 "at": instant(at),
                 "ts": instant(happened or at),
                 "entities": Jsonb({"customer": customer} if customer else {}),
+                "probabilities": probabilities and Jsonb(probabilities),
             },
         )
         return decision_id

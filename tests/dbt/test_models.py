@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from planting import Planter
+from psycopg.types.json import Jsonb
 from running_dbt import PROJECT, run_dbt
 
 from precedent.db.engine import API, PIPELINE, connect
@@ -22,6 +24,9 @@ Rows = list[tuple[Any, ...]]
 
 FEATURES = "select entity_type, entity_id, as_of_date, known_at, features from analytics.entity_features order by 1, 2, 3"
 DAILY = "select * from analytics.decision_daily order by day, node, action, policy_version"
+PANEL = "select * from analytics.variant_panel order by decision_seq"
+COLUMNS = "select attname from pg_attribute where attrelid = 'analytics.variant_panel'::regclass and attnum > 0 order by attnum"
+WEIGHED = "select decision_seq, probabilities, chosen_probability, outcome_revision, reward from analytics.variant_panel order by 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,16 @@ class Story:
     target: Path
     first_features: Rows
     first_daily: Rows
+    first_panel: Rows
     later_features: Rows
     later_daily: Rows
+    later_panel: Rows
     single_features: Rows
     single_daily: Rows
+    single_panel: Rows
     rebuilt_features: Rows
     rebuilt_daily: Rows
+    rebuilt_panel: Rows
 
 
 def rows_of(url: str, query: str) -> Rows:
@@ -49,19 +58,19 @@ def rows_of(url: str, query: str) -> Rows:
 def story(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Story:
     url, target = module_database_url, tmp_path_factory.mktemp("dbt")
 
-    def build(prefix: dict[str, int], first: str, after_last: str, *arguments: str) -> tuple[Rows, Rows]:
+    def build(prefix: dict[str, int], first: str, after_last: str, *arguments: str) -> tuple[Rows, Rows, Rows]:
         variables = json.dumps({"ledger_prefix": prefix, "from_day": first, "to_day": after_last})
         run_dbt(url, target, "build", "--vars", variables, *arguments)
-        return rows_of(url, FEATURES), rows_of(url, DAILY)
+        return rows_of(url, FEATURES), rows_of(url, DAILY), rows_of(url, PANEL)
 
-    def commit(*arguments: str) -> tuple[Rows, Rows]:
+    def commit(*arguments: str) -> tuple[Rows, Rows, Rows]:
         connection.commit()
         return build(planter.prefix, *arguments)
 
     with psycopg.connect(url) as connection:
         planter = Planter(connection)
-        won_then_lost = planter.decision("2026-03-01T10:00", customer="c1")
-        planter.decision("2026-03-05T23:59:59.999999", customer="c1", verdict="escalate", level=0, latency_ms=3.0)
+        won_then_lost = planter.decision("2026-03-01T10:00", customer="c1", probabilities={"A": 700_000, "B": 300_000})
+        late = planter.decision("2026-03-05T23:59:59.999999", customer="c1", verdict="escalate", level=0, latency_ms=3.0)
         planter.decision("2026-03-05T12:00", customer="c2")
         planter.decision("2026-03-05T12:00", customer="c2", action="approve_refund")
         planter.outcome(won_then_lost, "2026-03-10T12:00", won=True)
@@ -70,6 +79,7 @@ def story(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 
         planter.outcome(won_then_lost, "2026-03-20T12:00", won=False)
         planter.decision("2026-03-20T00:00", customer="c1", happened="2026-03-02T00:00")
+        planter.outcome(late, "2026-03-25T12:00", won=False)
         cut = planter.prefix
         planter.decision("2026-03-17T00:00", customer="beyond the cut")
         planter.outcome(won_then_lost, "2026-03-18T00:00", won=True)
@@ -123,11 +133,13 @@ def test_what_came_later_leaves_earlier_rows_as_they_were(story: Story) -> None:
 def test_days_computed_again_one_by_one_give_the_same_rows_as_their_range(story: Story) -> None:
     assert story.single_features == story.later_features
     assert story.single_daily == story.later_daily
+    assert story.single_panel == story.later_panel
 
 
 def test_a_rebuild_in_one_range_gives_the_same_rows_as_the_increments(story: Story) -> None:
     assert story.rebuilt_features == story.later_features
     assert story.rebuilt_daily == story.later_daily
+    assert story.rebuilt_panel == story.later_panel
 
 
 def test_rows_beyond_the_cut_are_not_seen(story: Story) -> None:
@@ -151,6 +163,32 @@ def test_a_decisions_day_follows_its_late_and_corrected_outcome(story: Story) ->
     assert rows_of(story.url, f"select {columns} from analytics.decision_daily where day = '2026-03-01'") == [(1, 1, 0, 0)]
     first = [row for row in story.first_daily if row[1] == date(2026, 3, 1)]
     assert first != [row for row in story.later_daily if row[1] == date(2026, 3, 1)], "the correction came with a later range"
+
+
+def test_the_panel_holds_what_is_matured_with_its_weight_and_follows_late_and_corrected_outcomes(story: Story) -> None:
+    drawn = {"A": 700_000, "B": 300_000}
+    columns = [name for (name,) in rows_of(story.url, COLUMNS)]
+    seq, reward = columns.index("decision_seq"), columns.index("reward")
+    assert [(row[seq], row[reward]) for row in story.first_panel] == [(0, 1)], "of what is open nothing is said"
+    # What was planted beyond the cut would win again.
+    assert rows_of(story.url, WEIGHED) == [(0, drawn, Decimal("0.7"), 2, 0), (1, None, 1, 1, 0)]
+    before, after = dict(zip(columns, story.first_panel[0], strict=True)), dict(zip(columns, story.rebuilt_panel[0], strict=True))
+    assert {name for name in columns if before[name] != after[name]} == {"outcome_revision", "outcome_known_at", "reward", "changed_seq"}
+
+
+def test_a_vector_that_lacks_the_chosen_one_or_does_not_add_up_fails_its_test(story: Story) -> None:
+    changed = "update precedent.decisions set probabilities = %s where seq = 0"
+    check = ("test", "--select", "probabilities_hold_the_chosen_variant_panel_")
+    with psycopg.connect(story.url) as connection:
+        ((held,),) = connection.execute("select probabilities from precedent.decisions where seq = 0").fetchall()
+        for wrong in ({"B": 1_000_000}, {"A": 700_000, "B": 299_999}, {"A": 0, "B": 1_000_000}):
+            connection.execute(changed, (Jsonb(wrong),))
+            connection.commit()
+            with pytest.raises(AssertionError, match="probabilities_hold_the_chosen"):
+                run_dbt(story.url, story.target, *check)
+        connection.execute(changed, (Jsonb(held),))
+        connection.commit()
+    run_dbt(story.url, story.target, *check)
 
 
 def test_no_row_claims_to_have_been_known_before_its_day_was_over(story: Story) -> None:
@@ -182,7 +220,7 @@ def test_the_docs_describe_every_model_and_every_column(story: Story) -> None:
     manifest = json.loads((story.target / "manifest.json").read_text())
     catalog = json.loads((story.target / "catalog.json").read_text())
     models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-    assert len(models) == 14
+    assert len(models) == 15
     for name, node in models.items():
         assert "Grain: one row per" in node["description"], name
         assert set(node["columns"]) == set(catalog["nodes"][name]["columns"]), name
@@ -198,7 +236,7 @@ def test_every_model_that_calculates_has_a_unit_test(story: Story) -> None:
     manifest = json.loads((story.target / "manifest.json").read_text())
     tested = {unit["model"] for unit in manifest["unit_tests"].values()}
     tables = {"int_decisions_joined_to_outcomes", "int_entities_daily_activity", "entity_features", "decision_daily"}
-    assert tested == tables | {"fct_decisions", "fct_outcomes", "autonomy_daily", "review_load"}
+    assert tested == tables | {"fct_decisions", "fct_outcomes", "autonomy_daily", "review_load", "variant_panel"}
 
 
 def test_the_dbt_folder_is_no_python_package() -> None:

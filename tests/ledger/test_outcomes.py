@@ -11,6 +11,7 @@ import sample_entries as sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from precedent.ledger.rebuild import rebuild_projections
 from precedent.ledger.verify import verify_database
 
 
@@ -72,3 +73,17 @@ def test_verification_recomputes_the_counts(module_database_url: str) -> None:
     sample.append_all(module_database_url, [sample.outcome(sample.CLOCK.new_id(), 500_000)])
     report = verify_database(module_database_url, processes=1)
     assert report.is_intact, str(report)
+
+
+def test_what_a_variant_was_drawn_with_stands_beside_its_decision_and_a_change_of_it_is_found(database_url: str) -> None:
+    drawn = {"A": 900_000, "B": 100_000}
+    sample.append_all(database_url, [sample.decision(1), sample.decision(2, probabilities=drawn)])
+    held = "select probabilities from precedent.decisions order by seq"
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute(held).fetchall() == [(None,), (drawn,)]
+        connection.execute("update precedent.decisions set probabilities = '{\"A\": 1000000}' where seq = 1")
+    assert {finding.where for finding in verify_database(database_url).findings} == {"decisions.probabilities"}
+    rebuild_projections(database_url)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute(held).fetchall() == [(None,), (drawn,)]
+    assert verify_database(database_url).is_intact

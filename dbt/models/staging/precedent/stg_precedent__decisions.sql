@@ -18,6 +18,7 @@ final as (
         policy_version,
         policy_digest,
         variant,
+        probabilities,
         inputs,
         memory,
         entities,
