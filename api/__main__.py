@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 from fastapi import FastAPI
 
 from api.app import create_app
 from api.logs import configure_logs
 from api.server import run
+from precedent.errors import SettingsInvalid
+from precedent.production import require_production_files
 from precedent.settings import Settings, load_settings
 
 
@@ -29,7 +32,11 @@ def _settle_garbage() -> None:
 
 
 def main() -> None:
-    settings = load_settings()
+    try:
+        settings = load_settings()
+        require_production_files(settings)
+    except SettingsInvalid as error:
+        sys.exit(f"couldn't start the API: {error}")
     run(logged_app(settings), settings)
 
 

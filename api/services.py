@@ -21,6 +21,7 @@ from precedent.errors import DatabaseUnavailable, SettingsInvalid, SignerUnavail
 from precedent.explanation import Explainer
 from precedent.guard.access import Access
 from precedent.guard.rate import Rates
+from precedent.guard.store import IN_USE
 from precedent.ledger import store
 from precedent.ledger.erase import apply_missed
 from precedent.ledger.erasure_memory import FolderErasures
@@ -35,6 +36,7 @@ from precedent.ledger.subjects import Subjects
 from precedent.ledger.writer import Writer
 from precedent.memory.assemble import Memory
 from precedent.people.deadlines import Deadlines
+from precedent.production import DEVELOPMENT, require_production_files
 from precedent.record import Recorder
 from precedent.review import Reviewer
 from precedent.settings import Settings
@@ -75,16 +77,19 @@ class Services:
 async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
     """The services, until the block ends; then what waits for a commit is committed.
 
-    Raises: DatabaseUnavailable where no database answers within START_SECONDS; SettingsInvalid; LedgerBroken where the database
+    Raises: DatabaseUnavailable where no database answers within START_SECONDS; SettingsInvalid, also for what production refuses;
+    LedgerBroken where the database
     is behind a checkpoint that was signed, or contradicts it; ErasureBarred where it is older than an erasure that it bars.
     """
     clock = clock or SystemClock()
+    require_production_files(settings)
     url = database_url(settings)
     keyring = open_keyring(settings, to_instant(clock.now_us())[:7], create=settings.mode == "development")
     reads = Reads(url, settings.read_pool_size)
     await reads.open()
     try:
         chain_id = await _find_chain(reads, settings.chain)
+        await _require_no_development_token(settings, reads)
         async with _integrating(settings, url, chain_id) as (signer, integrator):
             await _erase_missed(settings, url, chain_id, clock)
             writer = Writer(url, chain_id, queue_limit=settings.append_queue_limit, timeout_seconds=settings.append_timeout_seconds)
@@ -184,6 +189,17 @@ async def _find_chain(reads: Reads, name: str) -> UUID:
         found: UUID = row[0]
         return found
     raise DatabaseUnavailable(f"no database answered within {START_SECONDS} s")
+
+
+async def _require_no_development_token(settings: Settings, reads: Reads) -> None:
+    """A database that was developed with knows a token that opens everything, which lies in somebody's folder.
+
+    Raises: SettingsInvalid.
+    """
+    if settings.mode == "production" and (row := await reads.fetch_one(IN_USE, (DEVELOPMENT,))) and row[0]:
+        raise SettingsInvalid(
+            f"production refuses to start: the token '{DEVELOPMENT}', with every scope, is in use: `precedent token revoke {DEVELOPMENT}`"
+        )
 
 
 def services_of(request: Request) -> Services:

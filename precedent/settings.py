@@ -13,8 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from precedent.errors import SettingsInvalid
-
-DEMO_SECRETS = frozenset({"", "changeme", "change-me", "secret", "internal", "dev", "development", "placeholder"})
+from precedent.production import refused_values
 
 
 class Settings(BaseSettings):
@@ -22,7 +21,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PRECEDENT_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
 
-    mode: Literal["development", "production"] = Field("development", description="production refuses demo secrets, missing keys and debug")
+    mode: Literal["development", "production"] = Field(
+        "development", description="production refuses demo secrets, missing keys, debug and plain HTTP"
+    )
     home: Path = Field(Path(".precedent"), description="folder of the embedded database, keys, development token and logs")
     database_url: SecretStr | None = Field(
         None,
@@ -32,6 +33,9 @@ class Settings(BaseSettings):
     chain: str = Field("main", description="name of the chain this process appends to; one a tenant")
 
     api_host: str = Field("127.0.0.1", description="address the API binds to; 0.0.0.0 in a container")
+    tls_at_proxy: bool = Field(
+        False, description="whoever reaches the API comes by a proxy that ends TLS; without it production binds to loopback alone"
+    )
     api_port: int = Field(8000, ge=1, le=65535, validation_alias=AliasChoices("PRECEDENT_API_PORT", "PORT"), description="port of the API")
     dagster_port: int = Field(3000, ge=1, le=65535, description="port of the Dagster webserver, on loopback")
     docs_port: int = Field(8080, ge=1, le=65535, description="port of the dbt docs, on loopback")
@@ -132,16 +136,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _production_is_strict(self) -> Settings:
-        if self.mode == "production":
-            token = self.internal_job_token.get_secret_value() if self.internal_job_token else ""
-            if self.database_url is None:
-                raise ValueError("production needs PRECEDENT_DATABASE_URL")
-            if token.lower() in DEMO_SECRETS or len(token) < 24:
-                raise ValueError("production needs an INTERNAL_JOB_TOKEN of 24 characters or more that is not a demo secret")
-            if self.keys_dir is None:
-                raise ValueError("production needs PRECEDENT_KEYS_DIR, a folder outside the database that is backed up apart from it")
-            if self.debug:
-                raise ValueError("production refuses PRECEDENT_DEBUG")
+        if self.mode == "production" and (reasons := list(refused_values(self))):
+            raise ValueError(f"production refuses to start: {'; '.join(reasons)}")
         return self
 
     @cached_property

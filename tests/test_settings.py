@@ -1,4 +1,4 @@
-"""The settings: what each reads, what production refuses, and that the example names all of them."""
+"""The settings: what each reads, and that the example names all of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ from dotenv import dotenv_values
 
 from precedent.errors import SettingsInvalid
 from precedent.settings import Settings, load_settings, project_root
-
-PRODUCTION = {
-    "mode": "production",
-    "database_url": "postgresql://someone@127.0.0.1/precedent",
-    "internal_job_token": "0123456789abcdef01234567",
-    "keys_dir": Path("keys"),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -75,25 +68,5 @@ def test_an_unknown_time_zone_is_refused_by_name() -> None:
         load_settings(time_zone="Mars/Olympus")
 
 
-def test_production_starts_with_everything_it_needs() -> None:
-    assert load_settings(**PRODUCTION).mode == "production"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"database_url": None}, "PRECEDENT_DATABASE_URL"),
-        ({"internal_job_token": "changeme"}, "INTERNAL_JOB_TOKEN"),
-        ({"internal_job_token": "short"}, "24 characters"),
-        ({"internal_job_token": None}, "INTERNAL_JOB_TOKEN"),
-        ({"keys_dir": None}, "PRECEDENT_KEYS_DIR"),
-        ({"debug": True}, "PRECEDENT_DEBUG"),
-    ],
-)
-def test_production_refuses_what_is_missing_or_unsafe(change: dict[str, object], words: str) -> None:
-    with pytest.raises(SettingsInvalid, match=words):
-        load_settings(**(PRODUCTION | change))
-
-
 def test_secrets_don_t_show_in_a_printed_settings_object() -> None:
-    assert "0123456789abcdef01234567" not in repr(load_settings(**PRODUCTION))
+    assert "0123456789abcdef01234567" not in repr(load_settings(internal_job_token="0123456789abcdef01234567"))

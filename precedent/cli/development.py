@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from precedent.cli.secrets import DEVELOPMENT_TOKEN, INTERNAL_TOKEN, read_secret, write_secret
+from precedent.cli.secrets import read_secret, write_secret
 from precedent.clock import Clock
 from precedent.db.engine import API, connect
 from precedent.guard.access import SCOPES, create_token, is_valid_token, revoke_token
@@ -10,9 +10,9 @@ from precedent.guard.flags import MAX_LEVEL, set_flag
 from precedent.guard.store import FLAGS
 from precedent.ledger.store import chain_id_of
 from precedent.policy.registry import publish_folder
+from precedent.production import DEVELOPMENT, DEVELOPMENT_TOKEN, INTERNAL_TOKEN
 from precedent.settings import Settings, project_root
 
-PRINCIPAL = "development"
 REASON = "development start"
 
 
@@ -34,8 +34,8 @@ def development_token(settings: Settings, url: str) -> str:
     path = settings.home_dir / DEVELOPMENT_TOKEN
     token = read_secret(path)
     if token is None or not is_valid_token(url, token):
-        revoke_token(url, PRINCIPAL)
-        token = create_token(url, PRINCIPAL, sorted(SCOPES))
+        revoke_token(url, DEVELOPMENT)
+        token = create_token(url, DEVELOPMENT, sorted(SCOPES))
         write_secret(path, token)
     return token
 
@@ -45,12 +45,12 @@ def publish_policies(settings: Settings, url: str) -> list[str]:
 
     An action that someone disabled has a flag, and stays disabled.
     """
-    published = publish_folder(url, settings, project_root() / "policies", PRINCIPAL)
+    published = publish_folder(url, settings, project_root() / "policies", DEVELOPMENT)
     done = [f"published {one.ref}" for one in published if one.is_new]
     with connect(url, API) as connection:
         chain_id = chain_id_of(connection, settings.chain)
         flagged = {(node, action) for node, action, *_ in connection.execute(FLAGS, (chain_id,))}
     for node, action in sorted({(one.node, action) for one in published for action in one.actions} - flagged):
-        set_flag(url, settings, node, action, True, MAX_LEVEL, REASON, PRINCIPAL)
+        set_flag(url, settings, node, action, True, MAX_LEVEL, REASON, DEVELOPMENT)
         done.append(f"enabled {node}/{action}")
     return done

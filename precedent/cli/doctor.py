@@ -15,8 +15,8 @@ from importlib.util import find_spec
 import typer
 
 from precedent.cli import ports, records
-from precedent.cli.secrets import DEVELOPMENT_TOKEN, INTERNAL_TOKEN
 from precedent.errors import DatabaseUnavailable
+from precedent.production import DEVELOPMENT_TOKEN, INTERNAL_TOKEN, refused_files
 from precedent.settings import Settings, load_settings
 
 app = typer.Typer(add_completion=False)
@@ -90,6 +90,8 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     wide = [path for path in files if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     if wide:
         yield Finding("secrets", f"others can read {', '.join(map(str, wide))}", f"chmod 600 {' '.join(map(str, wide))}")
+    elif settings.mode == "production" and (reasons := list(refused_files(settings))):
+        yield Finding("secrets", "production refuses to start", "; ".join(reasons))
     elif keys.is_dir() and any(keys.iterdir()):
         yield Finding("secrets", f"keys in {keys}, mode 600")
     elif (home / DEVELOPMENT_TOKEN).exists():

@@ -20,6 +20,7 @@ from precedent.ledger.store import chain_id_of
 from precedent.people import store
 from precedent.people.channels import open_loops, open_slack
 from precedent.people.notify import drain, now_of
+from precedent.production import require_production_files
 from precedent.settings import Settings, load_settings
 
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
@@ -47,6 +48,7 @@ def drain_command(limit: Annotated[int, typer.Option(min=1, help="deliver no mor
 def run_command() -> None:
     """Deliver what comes due, until SIGTERM; `PRECEDENT_OUTBOX=process` leaves it to this command. Several may run."""
     settings, clock = load_settings(), SystemClock()
+    require_production_files(settings)
     with _opened(settings) as (_, chain_id):
         pass
     # Blocked before any thread begins, so that all inherit it and the signal waits for `sigwait`.

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-INTERNAL_TOKEN = "internal-token"  # noqa: S105  # a file's name
-DEVELOPMENT_TOKEN = "dev-token"  # noqa: S105
-
 
 def write_secret(path: Path, text: str) -> None:
     """Put a file of mode 600 in place, whole or not at all; at no moment could others read it."""

@@ -16,6 +16,7 @@ import typer
 from precedent.cli import records
 from precedent.cli.session import Choice, Session, tell
 from precedent.clock import SystemClock
+from precedent.errors import SettingsInvalid
 from precedent.settings import Settings, load_settings
 
 app = typer.Typer(add_completion=False)
@@ -38,7 +39,10 @@ def up(
     """Start PostgreSQL, the API, Dagster and the dbt docs, and keep them running until Ctrl-C."""
     if detach:
         raise typer.Exit(_start_detached([argument for argument in sys.argv[2:] if argument != "--detach"]))
-    run(load_settings(), Choice(dagster, docs, sample, reload))
+    settings = load_settings()
+    if reload and settings.mode == "production":
+        raise SettingsInvalid("production refuses to start: --reload would serve whatever is being written: start without it")
+    run(settings, Choice(dagster, docs, sample, reload))
 
 
 def run(settings: Settings, choice: Choice) -> None:

@@ -26,6 +26,10 @@ returning scopes, nodes
 
 REVOKE_ACCESS = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null"
 
+IN_USE = """
+select exists (select 1 from precedent.api_tokens where name = %s and revoked_at is null and (expires_at is null or expires_at > now()))
+"""
+
 LIST_ACCESS = "select name, scopes, nodes, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"
 
 # Until the transaction ends, in every process.

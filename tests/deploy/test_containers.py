@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from precedent.settings import Settings, load_settings, project_root
 DEPLOY = project_root() / "deploy"
 # Set by the image or the host for others to read; no setting of ours.
 NO_SETTINGS = {"PRECEDENT_ROOT", "PRECEDENT_IMAGE_TAG"}
+PASSWORD, TOKEN = token_hex(24), token_hex(24)
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:?[-?])?([^}]*)\}")
 
 
@@ -45,7 +47,7 @@ def test_every_precedent_variable_is_a_setting() -> None:
 @pytest.mark.parametrize("name", sorted(ours()))
 def test_production_accepts_what_a_service_is_given(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    given = {"POSTGRES_PASSWORD": "p" * 48, "INTERNAL_JOB_TOKEN": "t" * 48}
+    given = {"POSTGRES_PASSWORD": PASSWORD, "INTERNAL_JOB_TOKEN": TOKEN}
     for variable, text in ours()[name]["environment"].items():
         monkeypatch.setenv(
             variable, VARIABLE.sub(lambda found: given.get(found[1], found[3] if found[2] in {"-", ":-"} else ""), str(text))
@@ -53,7 +55,7 @@ def test_production_accepts_what_a_service_is_given(name: str, monkeypatch: pyte
     settings = load_settings()
     assert settings.mode == "production"
     assert settings.database_url is not None
-    assert settings.database_url.get_secret_value() == f"postgresql://postgres:{'p' * 48}@postgres:5432/precedent"
+    assert settings.database_url.get_secret_value() == f"postgresql://postgres:{PASSWORD}@postgres:5432/precedent"
 
 
 def test_no_secret_has_a_default() -> None:
@@ -109,7 +111,7 @@ def prepare(url: str, folder: Path, *arguments: str) -> str:
         "PYTHONPATH": str(project_root()),
         "PRECEDENT_MODE": "production",
         "PRECEDENT_DATABASE_URL": url,
-        "PRECEDENT_INTERNAL_JOB_TOKEN": "t" * 48,
+        "PRECEDENT_INTERNAL_JOB_TOKEN": TOKEN,
         "PRECEDENT_KEYS_DIR": str(folder / "keys"),
     }
     argv = [sys.executable, str(DEPLOY / "prepare.py"), *arguments]

@@ -18,10 +18,11 @@ from precedent.cli.loading.delivery import Delivery
 from precedent.cli.loading.journal import Decided, Journal
 from precedent.cli.loading.spool import Spool
 from precedent.cli.loading.tally import Rejected, Tally
-from precedent.cli.secrets import DEVELOPMENT_TOKEN, read_secret
+from precedent.cli.secrets import read_secret
 from precedent.client import Client
 from precedent.clock import SystemClock
 from precedent.errors import PrecedentError
+from precedent.production import DEVELOPMENT_TOKEN
 from precedent.settings import Settings
 
 SHOWN_REJECTIONS = 20
