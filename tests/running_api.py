@@ -53,22 +53,23 @@ def install(database_url: str, home: Path, **overrides: object) -> Installation:
 class ApiProcess:
     """One running process; its log lines are kept in `log`."""
 
-    def __init__(self, installation: Installation, log: Path, port: int) -> None:
+    def __init__(self, installation: Installation, log: Path, port: int, *program: str, **environment: str) -> None:
+        """`program` is what Python runs in place of the API, with `environment` besides."""
         self.settings = installation.settings
         self.database_url = installation.database_url
         self.token = installation.token
         self.log = log
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self.start()
+        self.start(*program, **environment)
 
-    def start(self) -> None:
+    def start(self, *program: str, **environment: str) -> None:
         """Begin, or begin anew at the same address after the end of the process before."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "api"],
+                [sys.executable, *(program or ("-m", "api"))],
                 cwd=project_root(),
-                env=environment_of(self.settings, self.port),
+                env=environment_of(self.settings, self.port) | environment,
                 stdout=subprocess.DEVNULL,
                 stderr=output,
                 start_new_session=True,

@@ -1,178 +1,40 @@
-"""Every route that changes something keeps keys: among copies at once over two processes, after an answer that nobody heard, and
-against another body. The table is held to the application's routes, so that a new one can't be forgotten."""
+"""Every route that changes something keeps keys: among copies at once over two processes, after a kill between commit and
+answer, and against another body. The table is held to the application's routes, so that a new one can't be forgotten."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import httpx2
 import orjson
-import psycopg
 import pytest
+import withholding_api
 from fastapi.routing import APIRoute
-from in_process import DEAL
-from running_api import ApiProcess, install, serve, wait_until
+from keyed_routes import REPLAYED, ROUTES, Asked, World, send_and_leave
+from running_api import START_SECONDS, ApiProcess, free_ports, install, serve, wait_until
 
 from api.app import create_app
-from precedent.guard.access import create_token
-from precedent.settings import load_settings, project_root
+from precedent.settings import load_settings
 
 COPIES = 32
-REPLAYED = "idempotent-replayed"
-NAME = "finance-constitution"
-FINANCE = (project_root() / f"policies/finance/{NAME}-1.1.0.yaml").read_text()
-ACCESS = {
-    "subject": {"type": "user", "id": "a"},
-    "action": {"name": "finance/approve_discount"},
-    "resource": {"type": "deal", "id": "D-1"},
-    "context": DEAL,
-}
-OTHER_ACCESS = ACCESS | {"context": DEAL | {"deal_value": 7}}
 # What writes nothing, and what has tests of its own: jobs (test_job_keys.py), and the forms of pages, which no program sends.
 WRITE_NOTHING = {("POST", "/policies/validate"), ("POST", "/replays")}
 ELSEWHERE = {("POST", "/jobs/{job}/run"), ("POST", "/sign-in"), ("POST", "/sign-out"), ("POST", "/reviews/{decision_id}")}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request, and another body for the same route; None where it takes none."""
-
-    method: str
-    path: str
-    body: Any = None
-    other: Any = None
-
-
-class World:
-    """Two API processes on one database, and what a request may need to be there before it."""
-
-    def __init__(self, servers: list[ApiProcess]) -> None:
-        self.servers = servers
-        self.clients = [server.client() for server in servers]
-        self.version = 0
-        self.second = create_token(servers[0].database_url, "second", ["policies:activate", "reviews:write"])
-
-    def ask(self, asked: Asked, body: Any = None, headers: dict[str, str] | None = None, server: int = 0) -> httpx2.Response:
-        body = asked.body if body is None else body
-        sent = {"content-type": "application/yaml" if isinstance(body, str) else "application/json"} | (headers or {})
-        content = None if body is None else body if isinstance(body, str) else orjson.dumps(body)
-        return self.clients[server].request(asked.method, asked.path, content=content, headers=sent)
-
-    def done(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self.ask(Asked(method, path, body))
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    def ledger_size(self) -> int:
-        with psycopg.connect(self.servers[0].database_url) as connection:
-            row = connection.execute("select count(*) from ledger.entry").fetchone()
-        return int(row[0]) if row else 0
-
-    def published(self) -> str:
-        """A fresh version of the policy."""
-        self.version += 1
-        self.done("POST", "/policies/finance/publish", self.text())
-        return f"{NAME}@50.{self.version}.0"
-
-    def text(self, patch: int = 0) -> str:
-        return FINANCE.replace("version: 1.1.0", f"version: 50.{self.version}.{patch}")
-
-    def activated(self) -> str:
-        ref = self.published()
-        self.done("POST", f"/policies/{ref}/activate")
-        return ref
-
-    def decision(self, discount: float = 0.08) -> dict[str, Any]:
-        found: dict[str, Any] = self.done("POST", "/decisions/finance", DEAL | {"requested_discount_pct": discount})
-        return found
-
-    def publishing(self) -> Asked:
-        self.version += 1
-        return Asked("POST", "/policies/finance/publish", self.text(), self.text(1))
-
-    def rolling_back(self) -> Asked:
-        self.activated()
-        self.activated()
-        return Asked("POST", f"/policies/{NAME}/rollback", {"reason": "r"}, {"reason": "other"})
-
-    def proposed(self, what: str) -> Asked:
-        """A proposal, which the token of both processes may answer: it was made with another."""
-        ref = self.published()
-        self.done("PUT", "/change-control/finance", {"second_person": True, "reason": "r"})
-        answer = self.ask(Asked("POST", f"/policies/{ref}/activate"), headers={"authorization": f"Bearer {self.second}"})
-        assert answer.status_code == 202, answer.text
-        bodies = ({"reason": "r"}, {"reason": "other"}) if what == "reject" else (None, None)
-        return Asked("POST", f"/proposals/{answer.json()['id']}/{what}", *bodies)
-
-    def relaxed(self) -> None:
-        """One person is enough again, whatever a test left."""
-        asked = self.ask(Asked("PUT", "/change-control/finance", {"second_person": False, "reason": "r"}))
-        if asked.status_code == 202:
-            headers = {"authorization": f"Bearer {self.second}"}
-            assert self.ask(Asked("POST", f"/proposals/{asked.json()['id']}/approve"), headers=headers).status_code == 200
-
-    def review(self) -> Asked:
-        decision = self.ask(
-            Asked("POST", "/decisions/finance", DEAL | {"requested_discount_pct": 0.18}),
-            headers={"authorization": f"Bearer {create_token(self.servers[0].database_url, str(uuid4()), ['decisions:write'])}"},
-        ).json()
-        body = {"answer": "approve", "reason": "r", "digest": decision["hash"]}
-        return Asked("POST", f"/decisions/{decision['id']}/review", body, body | {"reason": "other"})
-
-
-WON = {"won": True, "margin": 0.3}
-SWITCH = {"halted": False, "reason": "r"}
-FLAG = {"enabled": True, "max_level": 3, "reason": "r"}
-ROUTES: dict[tuple[str, str], Callable[[World], Asked]] = {
-    ("POST", "/events"): lambda _: Asked("POST", "/events", {"type": "A", "subject": "p", "payload": 1.50}, {"type": "B"}),
-    ("POST", "/decisions/{node}"): lambda _: Asked("POST", "/decisions/finance", DEAL, DEAL | {"deal_value": 7}),
-    ("POST", "/decisions/{node}/batch"): lambda _: Asked(
-        "POST", "/decisions/finance/batch", {"decisions": [DEAL, DEAL]}, {"decisions": [DEAL, DEAL | {"deal_value": 7}]}
-    ),
-    ("POST", "/access/v1/evaluation"): lambda _: Asked("POST", "/access/v1/evaluation", ACCESS, OTHER_ACCESS),
-    ("POST", "/access/v1/evaluations"): lambda _: Asked(
-        "POST", "/access/v1/evaluations", ACCESS | {"evaluations": [{}, {}]}, OTHER_ACCESS | {"evaluations": [{}, {}]}
-    ),
-    ("POST", "/outcomes/{decision_id}"): lambda world: Asked(
-        "POST", f"/outcomes/{world.decision()['id']}", {"metrics": WON}, {"metrics": WON | {"won": False}}
-    ),
-    ("POST", "/outcomes"): lambda world: Asked(
-        "POST", "/outcomes", {"outcomes": [one := {"decision_id": world.decision()["id"], "metrics": WON}]}, {"outcomes": [one, one]}
-    ),
-    ("POST", "/decisions/{decision_id}/review"): World.review,
-    ("POST", "/policies/{node}/publish"): World.publishing,
-    ("POST", "/policies/{ref}/activate"): lambda world: Asked(
-        "POST", f"/policies/{world.published()}/activate", {"reason": "r"}, {"reason": "other"}
-    ),
-    ("POST", "/policies/{ref}/deactivate"): lambda world: Asked(
-        "POST", f"/policies/{world.activated()}/deactivate", {"reason": "r"}, {"reason": "other"}
-    ),
-    ("POST", "/policies/{ref}/withdraw"): lambda world: Asked(
-        "POST", f"/policies/{world.published()}/withdraw", {"reason": "r"}, {"reason": "other"}
-    ),
-    ("POST", "/policies/{name}/rollback"): World.rolling_back,
-    ("POST", "/proposals/{proposal_id}/approve"): lambda world: world.proposed("approve"),
-    ("POST", "/proposals/{proposal_id}/reject"): lambda world: world.proposed("reject"),
-    ("PUT", "/change-control/{node}"): lambda _: Asked(
-        "PUT", "/change-control/finance", {"second_person": True, "reason": "r"}, {"second_person": True, "reason": "other"}
-    ),
-    ("PUT", "/flags/{node}/{action}"): lambda _: Asked("PUT", "/flags/finance/approve_discount", FLAG, FLAG | {"max_level": 2}),
-    ("PUT", "/kill-switch"): lambda _: Asked("PUT", "/kill-switch", SWITCH, {"halted": True, "reason": "r"}),
-}
 each_route = pytest.mark.parametrize("route", ROUTES, ids=" ".join)
 
 
 @pytest.fixture(scope="module")
 def world(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("keys")
-    with serve(install(module_database_url, folder / "home"), folder, count=2) as servers:
-        found = World(servers)
+    installation = install(module_database_url, folder / "home")
+    with serve(installation, folder, count=2) as servers:
+        found = World(installation, servers)
         yield found
         for client in found.clients:
             client.close()
@@ -200,32 +62,64 @@ def test_copies_at_once_over_two_processes_are_one_and_another_body_is_refused(w
     assert all((answer.status_code, answer.json()) == (answers[0].status_code, answers[0].json()) for answer in answers)
     assert sum(REPLAYED not in answer.headers for answer in answers) == 1
     written = world.ledger_size() - before
-    assert written == (2 if isinstance(asked.body, dict) and ({"decisions", "evaluations"} & asked.body.keys()) else 1)
+    assert written == asked.entries
     if asked.other is not None:
         other = world.ask(asked, asked.other, key)
         assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED"), other.text
         assert world.ledger_size() == before + written
 
 
-@each_route
-def test_an_answer_that_nobody_heard_is_told_again(world: World, route: tuple[str, str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A request whose process was killed after the commit and before the answer, and what that answer would have been."""
+
+    asked: Asked
+    key: str
+    status: int
+    body: Any
+    written: int
+
+
+@pytest.fixture(scope="module")
+def withheld(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Withheld]]:
+    """One for each route, of one process that is dead now. Another runs in its place: the world's last client asks it."""
+    folder = tmp_path_factory.mktemp("withheld")
+    (port,) = free_ports(1)
+    process = ApiProcess(
+        world.installation, folder / "api.log", port, withholding_api.__file__, **{withholding_api.FOLDER: str(folder), "PYTHONPATH": "."}
+    )
+    try:
+        wait_until(process.is_ready, START_SECONDS, "the API that keeps its answers to itself to be ready")
+        found = {route: withhold(world, process, folder, route) for route in ROUTES}
+        process.kill()
+        process.start()
+        wait_until(process.is_ready, START_SECONDS, "another in its place to be ready")
+        with process.client() as client:
+            world.clients.append(client)
+            yield found
+            world.clients.remove(client)
+    finally:
+        process.kill()
+
+
+def withhold(world: World, process: ApiProcess, folder: Path, route: tuple[str, str]) -> Withheld:
     asked, key = ROUTES[route](world), str(uuid4())
     before = world.ledger_size()
-    send_and_leave(world.servers[0], asked, key, lambda: world.ledger_size() > before)
-    again = world.ask(asked, headers={"idempotency-key": key}, server=1)
-    size = world.ledger_size()
-    assert (again.is_success, again.headers.get(REPLAYED)) == (True, "true"), again.text
-    world.ask(asked, headers={"idempotency-key": key})
-    assert world.ledger_size() == size
+    send_and_leave(process, asked, {"idempotency-key": key, "x-withhold": key}, (folder / key).exists)
+    written = world.ledger_size() - before
+    world.relaxed()
+    status, _, body = (folder / key).read_bytes().partition(b"\n")
+    return Withheld(asked, key, int(status), orjson.loads(body), written)
 
 
-def send_and_leave(server: ApiProcess, asked: Asked, key: str, is_recorded: Callable[[], bool]) -> None:
-    """Send the request, and go away once it is recorded, without a look at the answer."""
-    body = b"" if asked.body is None else asked.body.encode() if isinstance(asked.body, str) else orjson.dumps(asked.body)
-    media_type = "application/yaml" if isinstance(asked.body, str) else "application/json"
-    head = f"{asked.method} {asked.path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {server.token}\r\nidempotency-key: {key}\r\n"
-    head += f"content-type: {media_type}\r\ncontent-length: {len(body)}\r\n\r\n"
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port)) as connection:
-        connection.sendall(head.encode() + body)
-        wait_until(is_recorded, 30, "the request to be recorded")
+@each_route
+def test_after_a_kill_between_commit_and_answer_the_next_process_gives_the_answer_that_was_due(
+    world: World, withheld: dict[tuple[str, str], Withheld], route: tuple[str, str]
+) -> None:
+    due = withheld[route]
+    assert due.written == due.asked.entries
+    before = world.ledger_size()
+    for _ in range(2):
+        again = world.ask(due.asked, headers={"idempotency-key": due.key}, server=-1)
+        assert (again.status_code, again.json(), again.headers.get(REPLAYED)) == (due.status, due.body, "true")
+    assert world.ledger_size() == before
