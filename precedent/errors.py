@@ -37,7 +37,8 @@ PrecedentError
 │   ├── QueueFull              the bounded append queue is full
 │   ├── ProofPending           recorded, but no signed checkpoint covers it yet
 │   ├── SignerUnavailable      the signer, a process of its own, does not answer
-│   └── PipelineUnavailable    Dagster does not answer
+│   ├── PipelineUnavailable    Dagster, or a server of models, does not answer
+│   └── BudgetSpent            a daily budget of model calls has no room for this one; what needed it goes on without
 ├── EmbeddingRefused           a vector of a wrong dimension, or one that is no point: NaN, infinite, all zero
 ├── SolverMissing              analysis needs the extra `analyse`
 └── LedgerBroken               what is stored contradicts itself; never continue
@@ -269,6 +270,10 @@ class SignerUnavailable(Unavailable):
 
 class PipelineUnavailable(Unavailable):
     code = "PIPELINE_UNAVAILABLE"
+
+
+class BudgetSpent(Unavailable):
+    code = "BUDGET_SPENT"
 
 
 class EmbeddingRefused(PrecedentError):

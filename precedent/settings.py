@@ -79,6 +79,9 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("PRECEDENT_OPENAI_BASE_URL", "OPENAI_BASE_URL"), description="any compatible server"
     )
     summary_model: str | None = Field(None, description="chat model that words snapshots, with OPENAI_API_KEY; empty: a template does")
+    model_costs_file: Path | None = Field(
+        None, description="YAML with your prices of models and their daily budgets; empty: calls are counted, none priced nor refused"
+    )
     slack_bot_token: SecretStr | None = Field(
         None, validation_alias=AliasChoices("PRECEDENT_SLACK_BOT_TOKEN", "SLACK_BOT_TOKEN"), description="turns Slack on"
     )
@@ -119,6 +122,7 @@ class Settings(BaseSettings):
         "dagster_url",
         "openai_base_url",
         "summary_model",
+        "model_costs_file",
         mode="before",
     )
     @classmethod

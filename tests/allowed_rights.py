@@ -83,6 +83,9 @@ RELATIONS["precedent.embedding_models"] = Rights(
     _roles(_DERIVED), {PIPELINE: frozenset({"status", "served_from"})}, insert=_roles("pipeline")
 )
 
+# What calls of models used: the pipeline makes them, and adds.
+RELATIONS["precedent.model_calls"] = Rights(_roles(_DERIVED), insert=_roles("pipeline"))
+
 RELATIONS |= {
     "precedent.asset_statements": _read_by(_DERIVED),
     "precedent.asset_leaves": Rights(_roles("api pipeline"), insert=_roles("pipeline")),

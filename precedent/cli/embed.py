@@ -11,6 +11,7 @@ from uuid import UUID
 import typer
 import yaml
 
+from precedent.adapters.openai import model_server_of
 from precedent.db.embedded import database_url
 from precedent.db.engine import PIPELINE, connect
 from precedent.db.store import read_ledger_size
@@ -49,7 +50,7 @@ def embed(
     if ranks_of:
         embedder: Embedder = embedding.ranked_on_last(url, chain_id, size, ranks_of, _read_weights(weights))
     else:
-        embedder = _embedder(settings, model, weights, known)
+        embedder = _embedder(settings, url, chain_id, model, weights, known)
     if first_day:
         _embed_days(url, chain_id, embedder, size, first_day, last_day)
     elif last or not serve:
@@ -71,16 +72,16 @@ def _embed_days(url: str, chain_id: UUID, embedder: Embedder, size: int, first: 
         day += timedelta(days=1)
 
 
-def _embedder(settings: Settings, model: str | None, weights: Path | None, known: Mapping[str, Model]) -> Embedder:
+def _embedder(
+    settings: Settings, url: str, chain_id: UUID, model: str | None, weights: Path | None, known: Mapping[str, Model]
+) -> Embedder:
     if model is None:
         held = _read_weights(weights)
         return TypedEmbedder(TypedEncoder(typed_model_id(held), held))
-    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
-    if model in known:
-        return embedder_of(model, known[model].parameters, key, settings.openai_base_url)
-    if model.startswith("typed-"):
+    if model not in known and model.startswith("typed-"):
         return TypedEmbedder(TypedEncoder(model))
-    return embedder_of(model, {"kind": "openai"}, key, settings.openai_base_url)
+    parameters = known[model].parameters if model in known else {"kind": "openai"}
+    return embedder_of(model, parameters, model_server_of(settings, url, chain_id))
 
 
 def _read_weights(path: Path | None) -> dict[str, int]:

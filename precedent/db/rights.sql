@@ -116,6 +116,10 @@ grant execute on function precedent.index_scope(uuid, text, text) to precedent_p
 grant select on precedent.embedding_models, precedent.knowledge_snapshots, precedent.decision_embeddings_384,
     precedent.decision_embeddings_1536, precedent.snapshot_embeddings_384, precedent.snapshot_embeddings_1536 to precedent_analyst;
 
+-- What models cost: the pipeline calls them, and notes each call before and after it. Nobody changes a row.
+grant select, insert on precedent.model_calls to precedent_pipeline;
+grant select on precedent.model_calls to precedent_analyst;
+
 -- Lineage: the root of the prefix that a run reads, what its rows were stated to be, and what it has still to state.
 grant select on ledger.tile, ledger.checkpoint, precedent.asset_statements to precedent_pipeline;
 grant select, insert on precedent.asset_leaves, precedent.asset_partitions to precedent_pipeline;

@@ -28,6 +28,7 @@ from sqlalchemy.schema import CheckConstraint
 from precedent.db import erasure_tables as erasure_tables
 from precedent.db import lineage_tables as lineage_tables
 from precedent.db import memory_tables as memory_tables
+from precedent.db import model_tables as model_tables
 from precedent.db import webhook_tables as webhook_tables
 from precedent.db.columns import INSTANT, JSON, chain_column
 from precedent.db.columns import metadata as metadata

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
+from precedent.adapters.contract import AdapterRefused, AdapterUnavailable
+from precedent.adapters.costs import Purpose, Usage
+from precedent.adapters.meter import Call
+from precedent.adapters.openai import ModelServer, most_tokens
 from precedent.errors import EmbeddingRefused, PipelineUnavailable, SettingsInvalid
 from precedent.guard.redact import FAILED, redact_fields, redact_text
 from precedent.memory.embed import TypedEncoder, encodable, encoder_of
 
 DIMENSION_OF = {"text-embedding-3-small": 1536}
 BATCH_TEXTS = 256
-TIMEOUT_SECONDS = 30.0
-RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Embedder(Protocol):
         """SHA256 of exactly what is encoded."""
 
     def embed(self, cases: Sequence[Case]) -> list[list[float]]:
-        """One vector a case. Raises: EmbeddingRefused, PipelineUnavailable."""
+        """One vector a case. Raises: EmbeddingRefused, PipelineUnavailable, BudgetSpent."""
 
 
 class TypedEmbedder:
@@ -76,15 +79,13 @@ class OpenAIEmbedder:
 
     is_local = False
 
-    def __init__(self, api_key: str, base_url: str | None, model_id: str = "text-embedding-3-small", **options: Any) -> None:
-        """`options` go to the client: timeout, max_retries, http_client. Raises: SettingsInvalid for a model of unknown dimension."""
-        from openai import OpenAI  # a second of imports, which only the pipeline pays
-
+    def __init__(self, server: ModelServer, model_id: str = "text-embedding-3-small") -> None:
+        """Raises: SettingsInvalid for a model of unknown dimension."""
         if model_id not in DIMENSION_OF:
             raise SettingsInvalid(f"no text model is named '{model_id}'; there is {', '.join(DIMENSION_OF)}")
         self.model_id = model_id
         self.dimension = DIMENSION_OF[model_id]
-        self._client = OpenAI(api_key=api_key, base_url=base_url, **{"timeout": TIMEOUT_SECONDS, "max_retries": RETRIES} | options)
+        self._server = server
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -94,35 +95,45 @@ class OpenAIEmbedder:
         return sha256(case_text(case).encode()).digest()
 
     def embed(self, cases: Sequence[Case]) -> list[list[float]]:
-        """Raises: EmbeddingRefused, PipelineUnavailable."""
-        return self.embed_texts([case_text(case) for case in cases])
+        """Raises: EmbeddingRefused, PipelineUnavailable, BudgetSpent."""
+        return self.embed_texts([case_text(case) for case in cases], [case.scope.partition("/")[0] for case in cases])
 
-    def embed_texts(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector a text, each redacted first.
+    def embed_texts(self, texts: Sequence[str], nodes: Sequence[str]) -> list[list[float]]:
+        """One vector a text, each redacted first; those of one node are sent together, so that its budget knows of them.
 
-        Raises: EmbeddingRefused, also where the redactor failed; PipelineUnavailable where the server does not answer or refuses.
+        Raises: EmbeddingRefused, also where the redactor failed; PipelineUnavailable where the server does not answer or refuses;
+        BudgetSpent.
         """
-        from openai import OpenAIError
-
         safe = [redact_text(text) for text in texts]
         if FAILED in safe:
             raise EmbeddingRefused("couldn't embed: a text could not be redacted")
-        vectors: list[list[float]] = []
-        for start in range(0, len(safe), BATCH_TEXTS):
-            batch = safe[start : start + BATCH_TEXTS]
-            try:
-                # Floats in words: in base64 the client would hand on bytes that nobody has looked at.
-                answer = self._client.embeddings.create(model=self.model_id, input=batch, encoding_format="float")
-                found = [one.embedding for one in sorted(answer.data, key=lambda one: one.index)]
-                places = [one.index for one in sorted(answer.data, key=lambda one: one.index)]
-            except (OpenAIError, ValueError, TypeError, AttributeError) as error:
-                raise PipelineUnavailable(
-                    f"couldn't embed: the server of {self.model_id} gave no answer: {type(error).__name__}"
-                ) from error
-            if places != list(range(len(batch))):
-                raise EmbeddingRefused(f"couldn't embed: {len(batch)} texts were sent, vectors {places[:5]}… came back")
-            vectors += check_vectors(found, len(batch), self.dimension)
-        return vectors
+        places_of: dict[str, list[int]] = defaultdict(list)
+        for place, node in enumerate(nodes):
+            places_of[node].append(place)
+        vectors: dict[int, list[float]] = {}
+        for node, places in places_of.items():
+            for start in range(0, len(places), BATCH_TEXTS):
+                batch = places[start : start + BATCH_TEXTS]
+                vectors |= zip(batch, self._vectors_of([safe[place] for place in batch], node), strict=True)
+        return [vectors[place] for place in range(len(safe))]
+
+    def _vectors_of(self, texts: list[str], node: str) -> list[list[float]]:
+        """Of one request."""
+        call = Call(self.model_id, Purpose.EMBEDDING, node, Usage(most_tokens(*texts)))
+        try:
+            # Floats in words: in base64 the client would hand on bytes that nobody has looked at.
+            answer = self._server.ask(
+                call, lambda client: client.embeddings.create(model=self.model_id, input=texts, encoding_format="float")
+            )
+            by_index = sorted(answer.data, key=lambda one: one.index)
+            found, places = [one.embedding for one in by_index], [one.index for one in by_index]
+        except (AdapterUnavailable, AdapterRefused) as error:
+            raise PipelineUnavailable(f"couldn't embed: {self.model_id} gave no answer: {error}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise PipelineUnavailable(f"couldn't embed: {self.model_id} gave no answer: {type(error).__name__}") from error
+        if places != list(range(len(texts))):
+            raise EmbeddingRefused(f"couldn't embed: {len(texts)} texts were sent, vectors {places[:5]}… came back")
+        return check_vectors(found, len(texts), self.dimension)
 
 
 def check_vectors(vectors: Sequence[Sequence[float]], count: int, dimension: int) -> list[list[float]]:
@@ -157,13 +168,13 @@ def case_text(case: Case) -> str:
     return "; ".join([case.scope, *(f"{name} = {facts[name]}" for name in sorted(facts))])
 
 
-def embedder_of(model_id: str, parameters: Mapping[str, Any], api_key: str | None = None, base_url: str | None = None) -> Embedder:
+def embedder_of(model_id: str, parameters: Mapping[str, Any], server: ModelServer | None = None) -> Embedder:
     """The model that the registry names.
 
     Raises: SettingsInvalid for one that can't be made here.
     """
     if parameters.get("kind") == "typed":
         return TypedEmbedder(encoder_of(model_id, parameters))
-    if api_key is None:
+    if server is None:
         raise SettingsInvalid(f"'{model_id}' needs OPENAI_API_KEY")
-    return OpenAIEmbedder(api_key, base_url, model_id)
+    return OpenAIEmbedder(server, model_id)

@@ -51,7 +51,7 @@ class Embedded:
 def embed_days(url: str, chain_id: UUID, embedder: Embedder, size: int, first: datetime, after_last: datetime) -> Embedded:
     """Vectors of all decisions that qualified in [first, after_last), from the ledger's first `size` entries.
 
-    Raises: EmbeddingRefused, PipelineUnavailable: batches before the fault stand; DatabaseUnavailable.
+    Raises: EmbeddingRefused, PipelineUnavailable, BudgetSpent: batches before the fault stand; DatabaseUnavailable.
     """
     return _embed(url, chain_id, embedder, lambda connection: read_qualified(connection, chain_id, size, first, after_last))
 

@@ -123,15 +123,15 @@ def structure_of(numbers: dict[str, Numbers], node: str, day: date) -> dict[str,
 def embed_snapshots(url: str, chain_id: UUID, embedder: OpenAIEmbedder, first: date, after_last: date) -> int:
     """Place the words of these days' snapshots by a text model, each once; how many were added.
 
-    Raises: EmbeddingRefused, PipelineUnavailable, with nothing added; DatabaseUnavailable.
+    Raises: EmbeddingRefused, PipelineUnavailable, BudgetSpent, with nothing added; DatabaseUnavailable.
     """
     model_id, dimension = embedder.model_id, embedder.dimension
     with connect(url, PIPELINE) as connection:
         register_model(connection, chain_id, model_id, dimension, embedder.parameters)
         missing = read_without_vector(connection, chain_id, model_id, dimension, _dawn(first), _dawn(after_last))
         connection.commit()
-        vectors = embedder.embed_texts([summary for _, summary in missing])
-        rows = [(snapshot_id, text_digest(summary), vector) for (snapshot_id, summary), vector in zip(missing, vectors, strict=True)]
+        vectors = embedder.embed_texts([summary for _, summary, _ in missing], [node for _, _, node in missing])
+        rows = [(snapshot_id, text_digest(summary), vector) for (snapshot_id, summary, _), vector in zip(missing, vectors, strict=True)]
         add_snapshot_vectors(connection, chain_id, model_id, dimension, rows)
         connection.commit()
     return len(missing)

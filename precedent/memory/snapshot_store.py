@@ -110,7 +110,7 @@ cross join lateral (
 """
 WORDS = "select id, summary, facts from precedent.knowledge_snapshots where chain_id = %s order by period_start, id"
 WITHOUT_VECTOR = """
-select s.id, s.summary from precedent.knowledge_snapshots s
+select s.id, s.summary, s.node from precedent.knowledge_snapshots s
 where s.chain_id = %s and s.period_start >= %s and s.period_start < %s
   and not exists (select 1 from precedent.{table} v where v.chain_id = s.chain_id and v.model_id = %s and v.snapshot_id = s.id)
 order by s.period_start, s.id
@@ -179,8 +179,8 @@ def read_words(connection: psycopg.Connection, chain_id: UUID) -> list[tuple[UUI
 
 def read_without_vector(
     connection: psycopg.Connection, chain_id: UUID, model_id: str, dimension: int, first: datetime, after_last: datetime
-) -> list[tuple[UUID, str]]:
-    """Snapshots of these days, with their words, that the model has not placed."""
+) -> list[tuple[UUID, str, str]]:
+    """Snapshots of these days, with their words and node, that the model has not placed."""
     return connection.execute(on_table(WITHOUT_VECTOR, "snapshot", dimension), (chain_id, first, after_last, model_id)).fetchall()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import psycopg
@@ -99,3 +100,25 @@ def test_words_with_a_foreign_number_and_a_case_without_a_place_are_found(
     assert checks["words_hold_no_foreign_number"] is False
     assert checks["every_precedent_is_placed"] is False
     assert not result.success, "the check of words blocks what would be placed by them"
+
+
+def test_once_the_budget_is_spent_words_are_the_templates_and_only_words_go_without_a_place(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "costs.yaml").write_text("budgets: {all: {tokens: 1}}\n")
+    monkeypatch.setenv("PRECEDENT_MODEL_COSTS_FILE", str(tmp_path / "costs.yaml"))
+    monkeypatch.setenv("PRECEDENT_OPENAI_API_KEY", "placeholder")
+    monkeypatch.setenv("PRECEDENT_OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("PRECEDENT_SUMMARY_MODEL", "wordy")
+    with psycopg.connect(ledger) as connection:
+        connection.execute("delete from precedent.knowledge_snapshots")
+        connection.execute("delete from precedent.decision_embeddings_384")
+    result = run(definitions, instance)
+    done = {event.node_name for event in result.all_node_events if event.is_step_success}
+    assert {"knowledge_snapshots", "decision_embeddings", "recall_probe"} <= done
+    assert "snapshot_embeddings" not in done
+    with psycopg.connect(ledger) as connection:
+        assert connection.execute("select distinct written_by from precedent.knowledge_snapshots").fetchall() == [("template@1",)]
+        found = connection.execute("select purpose, outcome, count(*) from precedent.model_calls group by 1, 2 order by 1").fetchall()
+    # Once for the words of all days: what would be refused again is not tried again.
+    assert found == [("embedding", "refused", 1), ("words", "refused", DAYS + 1)]

@@ -42,6 +42,7 @@ EXEMPT = {
     "precedent.idempotency": "claimed keys: who changes them can have a request answered twice, or refused, but no entry changed",
     "precedent.outbox": "work to deliver, at least once: what it says is read from the entry again by whoever gets it",
     "precedent.webhook_endpoints": "where messages about entries go: who changes it hears of entries, and changes none",
+    "precedent.model_calls": "what models cost, no part of the record: who deletes a row spends a budget twice",
     "precedent.api_tokens": "who may ask; each answer's entry names the principal that was taken at its word",
     "precedent.asset_leaves": "they make the digest that the statement has: `precedent lineage` tells where they do not",
     "precedent.asset_partitions": "work still to state; who changes it leaves rows unstated, which `precedent lineage` tells",

@@ -10,8 +10,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import UUID
+
+from precedent.adapters.costs import CostBook
+from precedent.adapters.meter import Meter
+from precedent.adapters.openai import ModelServer
+from precedent.clock import SystemClock
 
 DIMENSION = 1536
+CHAIN = UUID(int=1)
 
 
 def vector_of(text: str) -> list[float]:
@@ -22,7 +29,8 @@ def vector_of(text: str) -> list[float]:
 
 @dataclass
 class EmbeddingServer:
-    """`answer` makes the body of /embeddings from the texts, `say` the words of /chat/completions; `status` is sent with each."""
+    """`answer` makes the body of /embeddings from the texts, `say` the words of /chat/completions, which used `usage` tokens; `status` is
+    sent with each."""
 
     url: str = ""
     texts: list[str] = field(default_factory=list)
@@ -35,8 +43,18 @@ class EmbeddingServer:
         "usage": {"prompt_tokens": 1, "total_tokens": 1},
     }
     say: Callable[[str], str] = lambda prompt: prompt
+    usage: Any = None
     status: int = 200
     is_silent: threading.Event = field(default_factory=threading.Event)
+
+
+def client_of(
+    server: EmbeddingServer, database_url: str, chain_id: UUID = CHAIN, book: CostBook | None = None, **options: Any
+) -> ModelServer:
+    """What the pipeline asks the server by, metered in this database; it tries once, and pauses for no time."""
+    clock = SystemClock()
+    meter = Meter(database_url, chain_id, book or CostBook(), clock)
+    return ModelServer("key", server.url, meter, clock, **{"attempts": 1, "timeout_seconds": 5.0, "pause": lambda _: None} | options)
 
 
 @contextmanager
@@ -59,6 +77,7 @@ def serve_embeddings() -> Iterator[EmbeddingServer]:
                 message = {"role": "assistant", "content": held.say(prompt)}
                 choice = {"index": 0, "finish_reason": "stop", "message": message}
                 answer = {"id": "1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
+                answer |= {"usage": held.usage} if held.usage else {}
             sent = json.dumps(answer).encode()
             self.send_response(held.status)
             self.send_header("content-type", "application/json")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
-from embedding_server import DIMENSION, EmbeddingServer, serve_embeddings, vector_of
+from embedding_server import DIMENSION, EmbeddingServer, client_of, serve_embeddings, vector_of
 
 from precedent.errors import EmbeddingRefused, PipelineUnavailable, SettingsInvalid
 from precedent.memory.embed import TYPED_V1, TypedEncoder, typed_model_id
@@ -17,35 +16,40 @@ CASE = Case("finance/approve_discount", {"deal_value": 1_200_000, "tier": "A", "
 
 
 @pytest.fixture
-def server() -> Iterator[EmbeddingServer]:
+def models() -> Iterator[EmbeddingServer]:
     with serve_embeddings() as running:
         yield running
 
 
-def remote(server: EmbeddingServer, **options: Any) -> OpenAIEmbedder:
-    return OpenAIEmbedder("key", server.url, **{"max_retries": 0, "timeout": 5} | options)
+Remote = Callable[..., OpenAIEmbedder]
 
 
-def test_a_compatible_server_gives_vectors_of_length_one_in_the_order_that_was_asked(server: EmbeddingServer) -> None:
-    vectors = remote(server).embed_texts(["one", "two"])
-    assert server.texts == ["one", "two"]
+@pytest.fixture
+def remote(module_database_url: str) -> Remote:
+    """A text model behind a server."""
+    return lambda server, **options: OpenAIEmbedder(client_of(server, module_database_url, **options))
+
+
+def test_a_compatible_server_gives_vectors_of_length_one_in_the_order_that_was_asked(models: EmbeddingServer, remote: Remote) -> None:
+    vectors = remote(models).embed_texts(["one", "two"], ["finance", "finance"])
+    assert models.texts == ["one", "two"]
     for text, vector in zip(["one", "two"], vectors, strict=True):
         length = math.sqrt(sum(part * part for part in vector_of(text)))
         assert vector == pytest.approx([part / length for part in vector_of(text)])
 
 
-def test_text_is_redacted_before_it_leaves(server: EmbeddingServer) -> None:
-    remote(server).embed([CASE])
-    assert server.texts == ["finance/approve_discount; deal_value = 1200000; note = call [e-mail] or [phone]; tier = A"]
-    remote(server).embed_texts(["to anna@example.com"])
-    assert server.texts[-1] == "to [e-mail]"
+def test_text_is_redacted_before_it_leaves(models: EmbeddingServer, remote: Remote) -> None:
+    remote(models).embed([CASE])
+    assert models.texts == ["finance/approve_discount; deal_value = 1200000; note = call [e-mail] or [phone]; tier = A"]
+    remote(models).embed_texts(["to anna@example.com"], ["finance"])
+    assert models.texts[-1] == "to [e-mail]"
 
 
-def test_nothing_leaves_when_the_redactor_fails(server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_leaves_when_the_redactor_fails(models: EmbeddingServer, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("precedent.guard.recognise.find_personal", None)
     with pytest.raises(EmbeddingRefused, match="redacted"):
-        remote(server).embed_texts(["to anna@example.com"])
-    assert server.texts == []
+        remote(models).embed_texts(["to anna@example.com"], ["finance"])
+    assert models.texts == []
 
 
 @pytest.mark.parametrize(
@@ -53,32 +57,32 @@ def test_nothing_leaves_when_the_redactor_fails(server: EmbeddingServer, monkeyp
     [[1.0] * 384, [1.0] * (DIMENSION + 1), [], [math.nan] * DIMENSION, [math.inf, *[0.0] * (DIMENSION - 1)], [0.0] * DIMENSION],
     ids=["short", "long", "empty", "nan", "infinite", "nowhere"],
 )
-def test_a_server_that_sends_what_is_no_point_of_the_model_is_refused(server: EmbeddingServer, vector: list[float]) -> None:
-    server.answer = lambda texts: {"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": vector}]}
+def test_a_server_that_sends_what_is_no_point_of_the_model_is_refused(models: EmbeddingServer, remote: Remote, vector: list[float]) -> None:
+    models.answer = lambda texts: {"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": vector}]}
     with pytest.raises(EmbeddingRefused):
-        remote(server).embed_texts(["one"])
+        remote(models).embed_texts(["one"], ["finance"])
 
 
-def test_a_server_that_sends_fewer_vectors_than_texts_is_refused(server: EmbeddingServer) -> None:
-    server.answer = lambda texts: {
+def test_a_server_that_sends_fewer_vectors_than_texts_is_refused(models: EmbeddingServer, remote: Remote) -> None:
+    models.answer = lambda texts: {
         "object": "list",
         "model": "m",
         "data": [{"object": "embedding", "index": 0, "embedding": vector_of("one")}],
     }
     with pytest.raises(EmbeddingRefused):
-        remote(server).embed_texts(["one", "two"])
+        remote(models).embed_texts(["one", "two"], ["finance", "finance"])
 
 
-def test_a_server_that_is_down_slow_or_failing_is_unavailable(server: EmbeddingServer) -> None:
-    server.status = 500
+def test_a_server_that_is_down_slow_or_failing_is_unavailable(models: EmbeddingServer, remote: Remote) -> None:
+    models.status = 500
     with pytest.raises(PipelineUnavailable):
-        remote(server).embed_texts(["one"])
-    server.status = 200
-    server.is_silent.set()
+        remote(models).embed_texts(["one"], ["finance"])
+    models.status = 200
+    models.is_silent.set()
     with pytest.raises(PipelineUnavailable):
-        remote(server, timeout=0.2).embed_texts(["one"])
+        remote(models, timeout_seconds=0.2).embed_texts(["one"], ["finance"])
     with pytest.raises(PipelineUnavailable):
-        OpenAIEmbedder("key", "http://127.0.0.1:1/v1", max_retries=0, timeout=1).embed_texts(["one"])
+        remote(EmbeddingServer("http://127.0.0.1:1/v1")).embed_texts(["one"], ["finance"])
 
 
 def test_a_typed_vector_is_a_point_of_its_model_and_a_case_without_facts_has_none() -> None:
@@ -111,7 +115,7 @@ def test_weights_are_a_model_of_their_own_that_moves_what_they_name() -> None:
         TypedEncoder(typed_model_id({"x": -1}), {"x": -1})
 
 
-def test_the_registry_makes_the_same_embedder_again() -> None:
+def test_the_registry_makes_the_same_embedder_again(models: EmbeddingServer, module_database_url: str) -> None:
     weights = {"deal_value": 400}
     first = TypedEmbedder(TypedEncoder(typed_model_id(weights), weights))
     second = embedder_of(first.model_id, first.parameters)
@@ -120,4 +124,4 @@ def test_the_registry_makes_the_same_embedder_again() -> None:
     with pytest.raises(SettingsInvalid, match="OPENAI_API_KEY"):
         embedder_of("text-embedding-3-small", {"kind": "openai"})
     with pytest.raises(SettingsInvalid):
-        OpenAIEmbedder("key", None, "text-embedding-unheard-of")
+        OpenAIEmbedder(client_of(models, module_database_url), "text-embedding-unheard-of")

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 import sample_entries as sample
-from embedding_server import serve_embeddings
+from embedding_server import client_of, serve_embeddings
 from typer.testing import CliRunner
 
 from precedent.cli.embed import app
@@ -152,7 +152,7 @@ def test_a_fault_leaves_whole_batches_and_a_retry_the_same_rows(filled: tuple[st
 def test_a_server_of_texts_fills_the_other_table_and_is_asked_once(filled: tuple[str, UUID]) -> None:
     url, chain_id = filled
     with serve_embeddings() as server:
-        remote = OpenAIEmbedder("key", server.url, max_retries=0)
+        remote = OpenAIEmbedder(client_of(server, url))
         embedding.embed_last(url, chain_id, remote, ALL, 100)
         first = rows(url, 1536)
         assert len(first) == len(matured(url)) == len(server.texts)

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 import sample_entries as sample
-from embedding_server import DIMENSION, EmbeddingServer, serve_embeddings, vector_of
+from embedding_server import DIMENSION, EmbeddingServer, client_of, serve_embeddings, vector_of
 
 from precedent.db.engine import connect
 from precedent.errors import EmbeddingRefused, PipelineUnavailable
@@ -85,12 +85,12 @@ def undisturbed(filled: tuple[str, UUID]) -> Rows:
     """The rows of a run without a fault."""
     url, chain_id = filled
     with serve_embeddings() as running:
-        embedding.embed_last(url, chain_id, remote(running), ALL, 100)
+        embedding.embed_last(url, chain_id, remote(running, url), ALL, 100)
     return rows(url)
 
 
-def remote(server: EmbeddingServer) -> OpenAIEmbedder:
-    return OpenAIEmbedder("key", server.url, max_retries=0, timeout=5)
+def remote(server: EmbeddingServer, url: str) -> OpenAIEmbedder:
+    return OpenAIEmbedder(client_of(server, url))
 
 
 def rows(url: str) -> Rows:
@@ -114,7 +114,7 @@ def test_a_fault_after_the_first_batch_leaves_that_batch_and_a_retry_makes_the_r
         return answer(texts)
 
     remote_server.answer = answer_once
-    failing = OpenAIEmbedder("key", remote_server.url, max_retries=0, timeout=0.3 if fault == "slow" else 5)
+    failing = OpenAIEmbedder(client_of(remote_server, url, timeout_seconds=0.3 if fault == "slow" else 5))
     with pytest.raises(error):
         embedding.embed_last(url, chain_id, failing, ALL, 100)
     left = rows(url)
@@ -125,7 +125,7 @@ def test_a_fault_after_the_first_batch_leaves_that_batch_and_a_retry_makes_the_r
 
     remote_server.answer, remote_server.status = answer, 200
     remote_server.is_silent.clear()
-    embedding.embed_last(url, chain_id, remote(remote_server), ALL, 100)
+    embedding.embed_last(url, chain_id, remote(remote_server, url), ALL, 100)
     assert rows(url) == undisturbed
 
 
@@ -144,7 +144,7 @@ def test_while_a_server_is_asked_decisions_are_recorded_and_no_transaction_is_op
         return answer(texts)
 
     remote_server.answer = answer_late
-    embedding.embed_last(url, chain_id, remote(remote_server), ALL, 100)
+    embedding.embed_last(url, chain_id, remote(remote_server, url), ALL, 100)
     assert rows(url) == undisturbed
     assert len(asleep) > 1
     assert set(asleep) == {(0,)}

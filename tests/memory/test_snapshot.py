@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 import sample_entries as sample
-from embedding_server import serve_embeddings
+from embedding_server import client_of, serve_embeddings
 from planting import Planter
 from test_embedding import decided_about
 
@@ -174,7 +174,7 @@ def test_a_models_words_are_kept_when_they_hold_no_foreign_number_and_else_the_t
         server.say = lambda prompt: (
             "On 2026-03-02 there was 1 decision." if "2026-03-02T" not in prompt and '"day":"2026-03-02"' in prompt else "17 of them."
         )
-        ground.distill(write=model_writer("key", server.url, "wordy"))
+        ground.distill(write=model_writer(client_of(server, ground.url), "wordy"))
         kept, refused = ground.rows()
         assert (kept["summary"], kept["written_by"]) == ("On 2026-03-02 there was 1 decision.", "wordy")
         assert refused["written_by"] == TEMPLATE
@@ -186,7 +186,7 @@ def test_a_server_that_does_not_answer_costs_the_wording_and_nothing_else(ground
     ground.planter.decision("2026-03-02T10:00")
     with serve_embeddings() as server:
         server.is_silent.set()
-        ground.distill(write=model_writer("key", server.url, "wordy", timeout=0.2))
+        ground.distill(write=model_writer(client_of(server, ground.url, timeout_seconds=0.2), "wordy"))
     assert [row["written_by"] for row in ground.rows()] == [TEMPLATE]
 
 
@@ -195,7 +195,7 @@ def test_words_are_placed_once_by_a_text_model_and_none_where_its_server_fails(g
     ground.planter.decision("2026-03-03T10:00")
     ground.distill()
     with serve_embeddings() as server:
-        remote = OpenAIEmbedder("key", server.url, max_retries=0)
+        remote = OpenAIEmbedder(client_of(server, ground.url))
         answer = server.answer
         for vector in ([1.0] * 384, [math.nan] * 1536):
             # The last of an answer is the first text's.
@@ -228,7 +228,7 @@ def test_an_erasure_takes_the_snapshots_that_name_the_person_and_the_next_ones_n
     distill()
     assert draft.entry_id in {cited for row in ground.rows() for cited in row["cites"]}
     with serve_embeddings() as server:
-        embed_snapshots(database_url, chain_id, OpenAIEmbedder("key", server.url), date(2012, 1, 1), now.date())
+        embed_snapshots(database_url, chain_id, OpenAIEmbedder(client_of(server, database_url)), date(2012, 1, 1), now.date())
     sample.erase_person(database_url, 2)
     assert ground.rows() == []
     with connect(database_url) as connection:

@@ -12,6 +12,7 @@ from dagster_project.defs.ledger.statements import stating
 from dagster_project.defs.memory.days import cut_of
 from dagster_project.defs.runs import AGAIN, DERIVING
 from dagster_project.defs.warehouse.translator import FRESH, daily
+from precedent.adapters.openai import model_server_of
 from precedent.db.engine import PIPELINE, connect
 from precedent.lineage.state import Maker, Upstream
 from precedent.memory.embedder import Embedder, OpenAIEmbedder, TypedEmbedder, embedder_of
@@ -19,7 +20,7 @@ from precedent.memory.embedding import embed_days
 from precedent.memory.embedding_store import read_serving
 from precedent.memory.snapshot import by_template, distill_days, embed_snapshots
 from precedent.memory.snapshot_store import SOURCES
-from precedent.memory.wording import model_writer
+from precedent.memory.wording import ATTEMPTS, TIMEOUT_SECONDS, model_writer
 
 GROUP = "memory"
 FACTS = [dg.AssetKey("decisions"), dg.AssetKey("outcomes"), dg.AssetKey("reviews")]
@@ -43,8 +44,9 @@ def of_days(
 @of_days("knowledge_snapshots", FACTS, FRESH, "Of every node and day: what was decided, answered and known, as numbers and as words.")
 def knowledge_snapshots(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     with cut_of(context) as cut:
-        key, model = cut.settings.openai_api_key, cut.settings.summary_model
-        write = model_writer(key.get_secret_value(), cut.settings.openai_base_url, model) if key and model else by_template
+        model = cut.settings.summary_model
+        server = model_server_of(cut.settings, cut.url, cut.chain_id, timeout_seconds=TIMEOUT_SECONDS, attempts=ATTEMPTS)
+        write = model_writer(server, model) if server and model else by_template
         with stating(context, cut.url, [cut.prefix], "knowledge_snapshots", Maker(SNAPSHOTS)):
             done = distill_days(cut.url, cut.chain_id, cut.size, cut.first, cut.after_last, datetime.now(UTC), write)
         return dg.MaterializeResult(
@@ -76,9 +78,9 @@ def decision_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResu
 )
 def snapshot_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     with cut_of(context) as cut:
-        key, added, model = cut.settings.openai_api_key, 0, "none: OPENAI_API_KEY is not set"
-        if key:
-            embedder = OpenAIEmbedder(key.get_secret_value(), cut.settings.openai_base_url)
+        server, added, model = model_server_of(cut.settings, cut.url, cut.chain_id), 0, "none: OPENAI_API_KEY is not set"
+        if server:
+            embedder = OpenAIEmbedder(server)
             model = embedder.model_id
             with stating(context, cut.url, [cut.prefix], "snapshot_embeddings", _maker_of(embedder, [Upstream("knowledge_snapshots")])):
                 added = embed_snapshots(cut.url, cut.chain_id, embedder, cut.first, cut.after_last)
