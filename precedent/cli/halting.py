@@ -1,10 +1,11 @@
-"""What `halt` and `resume` share: which switches they turn, and by which way they reach them."""
+"""What `halt` and `resume` share: their options, which switches they turn, and by which way they reach them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from inspect import cleandoc
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -16,6 +17,7 @@ from precedent.settings import load_settings
 # How `resume` knows what a halt switched off from what was off for a reason of its own.
 HALTED = "halted: "
 
+ReasonOption = Annotated[str, typer.Option("--reason", help="why; it is recorded", prompt=True)]
 NodeOption = Annotated[str | None, typer.Option("--node", help="only this node's actions; everything unless named")]
 ActionOption = Annotated[str | None, typer.Option("--action", help="only this one of the node's actions")]
 UrlOption = Annotated[str | None, typer.Option("--url", envvar="PRECEDENT_URL", help="the API, and no other way; default: what runs here")]
@@ -24,11 +26,32 @@ TokenOption = Annotated[
 ]
 DirectOption = Annotated[bool, typer.Option("--direct", help="straight into the database, past the API")]
 
+# Of switches, a node, an action and a reason: what was done, in lines.
+Turn: TypeAlias = Callable[[Switches, str | None, str | None, str], list[str]]
+
 
 class NothingToSwitch(PrecedentError):
     """No action is in the state that was to be changed: a misspelt node, mostly."""
 
     code = "NOTHING_TO_SWITCH"
+
+
+def command_of(turn: Turn, words: str) -> typer.Typer:
+    """A command that turns switches; `words` are its help."""
+    app = typer.Typer(add_completion=False)
+
+    @app.command(help=cleandoc(words))
+    def command(
+        reason: ReasonOption,
+        node: NodeOption = None,
+        action: ActionOption = None,
+        url: UrlOption = None,
+        token: TokenOption = None,
+        is_direct: DirectOption = False,
+    ) -> None:
+        on_first_that_answers(url, token, is_direct, lambda switches: turn(switches, node, action, reason))
+
+    return app
 
 
 def on_first_that_answers(url: str | None, token: str | None, is_direct: bool, turn: Callable[[Switches], list[str]]) -> None:
