@@ -77,12 +77,11 @@ class Review(Strict):
     on_timeout: str | None
 
 
-class ReviewState(Strict):
-    """A review as it stands now. Of a reversible decision `due_at` is until when it can be reversed."""
+class ReviewCourse(Strict):
+    """A review from its opening to its end. Of a reversible decision `due_at` is until when it can be reversed."""
 
     kind: ReviewKind
     status: ReviewStatus
-    to: str | None = Field(description="who was asked, or told")
     raised_to: str | None
     due_at: datetime | None
     on_timeout: str | None
@@ -95,6 +94,12 @@ class ReviewState(Strict):
     answer: Spoken | None
     reason: str | None
     answer_id: UUID | None = Field(description="of the entry that closed it")
+
+
+class ReviewState(ReviewCourse):
+    """A review as it stands now."""
+
+    to: str | None = Field(description="who was asked, or told")
 
 
 class Receipt(Strict):

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from api.contracts import CorrelationId
-from api.models import Hex, Level, Receipt, ReviewKind, ReviewStatus, Spoken, Strict, Verdict
+from api.models import Hex, Level, Receipt, ReviewCourse, ReviewKind, ReviewStatus, Spoken, Strict, Verdict
 
 _DECISION = "0199a1b2-0000-7000-8000-000000000001"
 _HASH = "b6d2a7c30e0d3a5d4c4a6f0f2f5e9f6f8a1c7c2d9e4b5a60718293a4b5c6d7e8"
@@ -20,28 +20,14 @@ _PLACE: JsonDict = {
 }
 
 
-class ReviewItem(Strict):
+class ReviewItem(ReviewCourse):
     """One row of the queue: the review, and what a person needs to know of the decision."""
 
     decision_id: UUID
-    kind: ReviewKind
     node: str
     action: str
-    status: ReviewStatus
     is_overdue: bool
     assigned_to: str | None
-    raised_to: str | None
-    due_at: datetime | None = Field(description="of a reversible one: until when it can be reversed")
-    on_timeout: str | None
-    opened_at: datetime
-    reminded_at: datetime | None
-    raised_at: datetime | None
-    timed_out_at: datetime | None
-    closed_at: datetime | None
-    reviewer: str | None
-    answer: Spoken | None
-    reason: str | None
-    answer_id: UUID | None
     digest: Hex | None = Field(description="the decision's hash: an answer is bound to it")
     verdict: Verdict | None
     autonomy_level: Level | None
