@@ -376,6 +376,8 @@ class ProblemAnswer(BaseModel):
     instance: str
     code: str
     errors: list[Fault] = []
+    run_id: str | None = Field(None, description="of JOB_RUNNING: the run that computes what was asked for")
+    page: str | None = Field(None, description="of JOB_RUNNING: that run's page")
 
 
 class DecisionAnswers(Strict):

@@ -151,7 +151,7 @@ class Pipeline:
             answer["startTime"],
             answer["endTime"],
             {tag["key"]: tag["value"] for tag in answer["tags"]},
-            f"{self._url}/runs/{answer['runId']}",
+            self._page_of(answer["runId"]),
         )
 
     async def told(self, run_id: str) -> Told:
@@ -171,6 +171,9 @@ class Pipeline:
                 return Told(tuple(lines), error)
             after = page["cursor"]
 
+    def _page_of(self, run_id: str) -> str:
+        return f"{self._url}/runs/{run_id}"
+
     async def _find(self, job: str) -> dict[str, str]:
         nodes = (await self._ask(JOBS, {}))["repositoriesOrError"].get("nodes", [])
         known = {found["name"]: node for node in nodes for found in node["jobs"] if not found["name"].startswith("__")}
@@ -185,7 +188,8 @@ class Pipeline:
         wanted = {"pipelineName": job, "statuses": list(UNFINISHED), "tags": [{"key": k, "value": v} for k, v in tags.items()]}
         running = (await self._ask(RUNS, {"filter": wanted}))["runsOrError"].get("results", [])
         if running:
-            raise JobRunning(f"{job} computes {' to '.join(tags.values())} already: run {running[0]['runId']}", running[0]["runId"])
+            run_id = running[0]["runId"]
+            raise JobRunning(f"{job} computes {' to '.join(tags.values())} already: run {run_id}", run_id, self._page_of(run_id))
 
     async def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         try:

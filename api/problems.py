@@ -47,13 +47,14 @@ CATALOGUE = _read_catalogue()
 
 @dataclass(slots=True, eq=False)
 class Problem(Exception):
-    """An answer that is an error. `faults` go to `errors[]`."""
+    """An answer that is an error. `faults` go to `errors[]`; `members` stand beside those of RFC 9457, as its section 3.2 allows."""
 
     status: int
     code: str
     detail: str
     faults: Sequence[dict[str, Any]] = ()
     headers: dict[str, str] = field(default_factory=dict)
+    members: dict[str, str] = field(default_factory=dict)
 
 
 def answer_error(error: Exception) -> Problem:
@@ -67,7 +68,7 @@ def answer_error(error: Exception) -> Problem:
             status = _status_of(error)
             if status >= 500:
                 log.error("refused", code=error.code, error=str(error))
-            return Problem(status, error.code, words_of(error), _faults(error), _headers(error, status))
+            return Problem(status, error.code, words_of(error), _faults(error), _headers(error, status), _members(error))
         case RequestValidationError():
             faults = [{"code": "FIELD_INVALID", "pointer": _pointer(one["loc"]), "message": one["msg"]} for one in error.errors()]
             return Problem(422, "FIELD_INVALID", faults[0]["message"] if faults else "invalid", faults)
@@ -88,7 +89,7 @@ def words_of(error: PrecedentError) -> str:
 
 
 def problem_body(problem: Problem, instance: str) -> dict[str, Any]:
-    """The members of RFC 9457, section 3.1, with `code` and `errors`."""
+    """The members of RFC 9457, section 3.1, with `code`, `errors` and what else the problem says."""
     body: dict[str, Any] = {
         "type": f"/problems/{problem.code}",
         "title": CATALOGUE[problem.code][0],
@@ -99,7 +100,7 @@ def problem_body(problem: Problem, instance: str) -> dict[str, Any]:
     }
     if problem.faults:
         body["errors"] = list(problem.faults)
-    return body
+    return body | problem.members
 
 
 def problem_response(problem: Problem, instance: str) -> Response:
@@ -113,6 +114,12 @@ def _status_of(error: PrecedentError) -> int:
 def _faults(error: PrecedentError) -> list[dict[str, Any]]:
     faults: Sequence[Fault] = getattr(error, "faults", ())
     return [{"code": fault.code, "pointer": fault.pointer, "message": fault.message} for fault in faults]
+
+
+def _members(error: PrecedentError) -> dict[str, str]:
+    if not isinstance(error, errors.JobRunning):
+        return {}
+    return {name: value for name, value in (("run_id", error.run_id), ("page", error.page)) if value is not None}
 
 
 def _headers(error: PrecedentError, status: int) -> dict[str, str]:

@@ -223,13 +223,14 @@ class NothingToRecover(Conflict):
 
 
 class JobRunning(Conflict):
-    """`faults` name the run that computes what was asked for, where it is known, by its address."""
+    """`run_id` and `page` are of the run that computes what was asked for, where it is known."""
 
     code = "JOB_RUNNING"
 
-    def __init__(self, message: str, run_id: str | None = None) -> None:
+    def __init__(self, message: str, run_id: str | None = None, page: str | None = None) -> None:
         super().__init__(message)
-        self.faults = [Fault(self.code, f"/jobs/runs/{run_id}", "this run computes it")] if run_id else []
+        self.run_id = run_id
+        self.page = page
 
 
 class ReplayRunning(Conflict):

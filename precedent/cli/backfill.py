@@ -55,7 +55,7 @@ def _launch(client: httpx2.Client, job: str, first_day: date, last_day: date) ->
         response = client.post(f"/jobs/{job}/run", params={"from": first_day.isoformat(), "to": last_day.isoformat()})
         body = response.json()
         if body.get("code") == "JOB_RUNNING":
-            while not _read(client.get(body["errors"][0]["pointer"]))["finished"]:
+            while not _read(client.get(f"/jobs/runs/{body['run_id']}"))["finished"]:
                 time.sleep(POLL_SECONDS)
         elif response.status_code != 503 or time.monotonic() > deadline:
             return _read(response)

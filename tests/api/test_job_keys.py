@@ -24,6 +24,7 @@ class Dagster:
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
         self.is_cut = False
+        self.status = "SUCCESS"
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         asked = orjson.loads(request.content)
@@ -36,7 +37,7 @@ class Dagster:
         if "launchRun" in query:
             params = variables["params"]
             run_id, tags = str(uuid4()), params["executionMetadata"]["tags"]
-            self.runs.append({"runId": run_id, "jobName": params["selector"]["jobName"], "status": "SUCCESS", "tags": tags})
+            self.runs.append({"runId": run_id, "jobName": params["selector"]["jobName"], "status": self.status, "tags": tags})
             if self.is_cut:
                 raise httpx2.ReadError("the answer was lost")
             return {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": run_id, "status": "QUEUED"}}}
@@ -92,3 +93,12 @@ def test_a_key_stands_for_its_job_and_its_days(api: Api, dagster: Dagster) -> No
     assert ask(api, key, PATH.replace("aggregator", "distill")).json()["run_id"] != first.json()["run_id"]
     assert ask(api, None).json()["run_id"] != ask(api, None).json()["run_id"]
     assert len(dagster.runs) == 4
+
+
+def test_days_that_are_being_computed_are_refused_with_the_run_that_does(api: Api, dagster: Dagster) -> None:
+    dagster.status = "STARTED"
+    (running, refused) = (ask(api, None), ask(api, None))
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["run_id"]) == (409, "JOB_RUNNING", running.json()["run_id"])
+    assert problem["page"] == running.json()["page"]
+    assert "errors" not in problem

@@ -10,7 +10,7 @@ import pytest
 from precedent.cli import backfill
 
 DAY = date(2026, 11, 25)
-RUNNING = {"code": "JOB_RUNNING", "errors": [{"code": "JOB_RUNNING", "pointer": "/jobs/runs/first", "message": "this run computes it"}]}
+RUNNING = {"code": "JOB_RUNNING", "run_id": "first", "page": "http://127.0.0.1:3000/runs/first"}
 
 
 def test_a_backfill_goes_behind_the_run_that_computes_its_days(monkeypatch: pytest.MonkeyPatch) -> None:
