@@ -85,6 +85,8 @@ RELATIONS["precedent.embedding_models"] = Rights(
 
 # What calls of models used: the pipeline makes them, and adds.
 RELATIONS["precedent.model_calls"] = Rights(_roles(_DERIVED), insert=_roles("pipeline"))
+_SCORES = ("matured_count", "rewarded_count", "reward_sum", "reward_mean", "low", "high", "is_best", "ledger_size")
+RELATIONS["precedent.variant_scorecards"] = Rights(_roles(_DERIVED), {PIPELINE: frozenset(_SCORES)}, insert=_roles("pipeline"))
 
 RELATIONS |= {
     "precedent.asset_statements": _read_by(_DERIVED),

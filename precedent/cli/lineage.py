@@ -25,9 +25,13 @@ SHOWN = 5
 
 @app.command()
 def lineage(
-    asset: Annotated[str, typer.Argument(help="e.g. entity_features, decision_daily, knowledge_snapshots, decision_embeddings")],
+    asset: Annotated[
+        str, typer.Argument(help="e.g. entity_features, decision_daily, knowledge_snapshots, decision_embeddings, variant_scorecards")
+    ],
     partition: Annotated[str, typer.Argument(help="the day, UTC: 2012-03-01")],
-    row: Annotated[str | None, typer.Option(help="one row by its key: customer/acme, finance-daily, a decision's id")] = None,
+    row: Annotated[
+        str | None, typer.Option(help="one row by its key: customer/acme, finance-daily, a decision's id, finance/approve_discount")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object, with every seq, decision and proof")] = False,
 ) -> None:
     """Print the way back from a day's rows, and make everything on it again. Exit 1 where something is not as it was stated."""

@@ -120,6 +120,11 @@ grant select on precedent.embedding_models, precedent.knowledge_snapshots, prece
 grant select, insert on precedent.model_calls to precedent_pipeline;
 grant select on precedent.model_calls to precedent_analyst;
 
+-- Scorecards of a day are written over on that day.
+grant select, insert, update (matured_count, rewarded_count, reward_sum, reward_mean, low, high, is_best, ledger_size)
+    on precedent.variant_scorecards to precedent_pipeline;
+grant select on precedent.variant_scorecards to precedent_analyst;
+
 -- Lineage: the root of the prefix that a run reads, what its rows were stated to be, and what it has still to state.
 grant select on ledger.tile, ledger.checkpoint, precedent.asset_statements to precedent_pipeline;
 grant select, insert on precedent.asset_leaves, precedent.asset_partitions to precedent_pipeline;

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.schema import CheckConstraint
 
 from precedent.db import erasure_tables as erasure_tables
+from precedent.db import learning_tables as learning_tables
 from precedent.db import lineage_tables as lineage_tables
 from precedent.db import memory_tables as memory_tables
 from precedent.db import model_tables as model_tables
@@ -321,20 +322,6 @@ node_flags = Table(
     CheckConstraint("max_level between 0 and 3", name="max_level"),
     schema="precedent",
     comment="absent means not enabled; the row (*, *) not enabled is the kill switch",
-)
-
-policy_variants_stats = Table(
-    "policy_variants_stats",
-    metadata,
-    chain_column(primary_key=True),
-    Column("experiment", Text, primary_key=True, comment="node/action"),
-    Column("variant", Text, primary_key=True, comment="full policy reference"),
-    Column("alpha", Numeric(20, 6), nullable=False, comment="1 + sum of rewards"),
-    Column("beta", Numeric(20, 6), nullable=False, comment="1 + sum of (1 - reward)"),
-    Column("updated_at", INSTANT, nullable=False),
-    schema="precedent",
-    # Updated by every counted outcome: room on the page keeps the updates heap-only.
-    postgresql_with={"fillfactor": "50"},
 )
 
 idempotency = Table(

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
 from math import sqrt
 
 import numpy as np
@@ -35,6 +37,53 @@ class Posterior:
 
     mean: float
     is_best_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is known of one version: decisions with an outcome, those whose reward counts, and the sum of these rewards."""
+
+    node: str
+    action: str
+    policy_version: str
+    matured_count: int
+    rewarded_count: int
+    reward_sum: Decimal
+
+    @property
+    def experiment(self) -> str:
+        return f"{self.node}/{self.action}"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One version described: its mean reward, the interval of 95 %, P(best) of its experiment. None where no reward counts."""
+
+    tally: Tally
+    reward_mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    is_best_probability: float | None = None
+
+
+def cards_of(tallies: Sequence[Tally]) -> list[Card]:
+    """A card for each version, by experiment. One without a reward is compared with nobody: its prior alone would win or lose."""
+    cards = list[Card]()
+    for _, group in groupby(sorted(tallies, key=lambda one: (one.experiment, one.policy_version)), key=lambda one: one.experiment):
+        members = list(group)
+        cards += _compared([one for one in members if one.rewarded_count])
+        cards += [Card(one) for one in members if not one.rewarded_count]
+    return cards
+
+
+def _compared(members: Sequence[Tally]) -> list[Card]:
+    found = []
+    sums = [(float(one.reward_sum), one.rewarded_count) for one in members]
+    chances = posteriors([Arm(1 + won, 1 + count - won) for won, count in sums])
+    for one, (won, count), chance in zip(members, sums, chances, strict=True):
+        interval = wilson_interval(won, count)
+        found.append(Card(one, won / count, interval.low, interval.high, chance.is_best_probability))
+    return found
 
 
 def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> Interval:

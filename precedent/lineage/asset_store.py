@@ -30,6 +30,14 @@ _ACTIVITY_COLUMNS = ("chain_id", "entity_type", "entity_id", "measure", "counted
 _PLACED_SNAPSHOTS = """(
     select v.*, s.period_start from precedent.{vectors} v
     join precedent.knowledge_snapshots s on s.chain_id = v.chain_id and s.id = v.snapshot_id)"""
+# Of those measured by a person's command, too, which states nothing itself.
+_CALIBRATED_SINCE = """
+select distinct (c.measured_at at time zone 'UTC')::date from precedent.recall_calibrations c
+where c.chain_id = %(chain)s and not exists (
+    select from precedent.asset_statements s
+    where s.chain_id = c.chain_id and s.asset = 'recall_probe' and s.partition = to_char(c.measured_at at time zone 'UTC', 'YYYY-MM-DD')
+      and s.recorded_at >= c.measured_at)
+"""
 _SNAPSHOT_VECTOR_COLUMNS = ("chain_id", "model_id", "snapshot_id", "input_digest", "summary_vec")
 
 
@@ -78,6 +86,14 @@ _ALL = (
         ("snapshot_id",),
         _SNAPSHOT_VECTOR_COLUMNS,
     ),
+    Asset(
+        "recall_probe",
+        "precedent.recall_calibrations",
+        f"r.measured_at >= {_START} and r.measured_at < {_END}",
+        ("node", "action", "model_id", "measured_at"),
+        changed=_CALIBRATED_SINCE,
+    ),
+    Asset("variant_scorecards", "precedent.variant_scorecards", "r.computed_on = %(day)s", ("node", "action", "policy_version")),
 )
 ASSETS = {asset.name: asset for asset in _ALL}
 

@@ -60,19 +60,43 @@ union all select 'review', e.seq, d.id from precedent.reviews r
       and (r.closed_at at time zone 'UTC')::date = %(last)s::date
 order by 2
 """
-_VECTORS = f"""{{vectors}} v
+_VECTORS = f"""
+    select v.decision_id, v.seq, v.qualified_at from precedent.{{vectors}} v
     where v.chain_id = %(chain)s and v.model_id = %(model)s and v.qualified_at >= {_START} and v.qualified_at < {_END}
     and (%(key)s::text[] is null or v.decision_id::text = (%(key)s::text[])[1])"""
+# All that a calibration of the day, or one by its key, was measured over: what the prefix lets qualify, and no history that came later.
+_SEARCHED = """
+    select distinct v.decision_id, v.seq, v.qualified_at from precedent.recall_calibrations c
+    join precedent.{vectors} v on v.chain_id = c.chain_id and v.model_id = c.model_id and v.scope = c.node || '/' || c.action
+        and v.qualified_at <= c.measured_at
+    left join precedent.outcomes o on o.chain_id = v.chain_id and o.decision_id = v.decision_id and o.revision = 1
+        and o.known_at = v.qualified_at
+    left join precedent.reviews r on r.chain_id = v.chain_id and r.decision_id = v.decision_id and r.closed_at = v.qualified_at
+    left join ledger.entry e on e.chain_id = r.chain_id and e.entry_id = r.answer_id
+    where c.chain_id = %(chain)s and (c.measured_at at time zone 'UTC')::date = %(last)s::date and least(o.seq, e.seq) < %(size)s
+    and (%(key)s::text[] is null or array[c.node, c.action, c.model_id, c.measured_at::text] = %(key)s::text[])"""
 # A decision, and the outcome or the answer by which it qualified, if it was one.
-_PLACED = f"""
-select 'decision', v.seq, v.decision_id from precedent.{_VECTORS}
+_QUALIFIED = """
+select 'decision', q.seq, q.decision_id from q
 union all select 'outcome', o.seq, o.decision_id from precedent.outcomes o
-    join (select * from precedent.{_VECTORS}) q on q.decision_id = o.decision_id and q.qualified_at = o.known_at
+    join q on q.decision_id = o.decision_id and q.qualified_at = o.known_at
     where o.chain_id = %(chain)s and o.revision = 1
 union all select 'review', e.seq, r.decision_id from precedent.reviews r
     join ledger.entry e on e.chain_id = r.chain_id and e.entry_id = r.answer_id
-    join (select * from precedent.{_VECTORS}) q on q.decision_id = r.decision_id and q.qualified_at = r.closed_at
+    join q on q.decision_id = r.decision_id and q.qualified_at = r.closed_at
     where r.chain_id = %(chain)s
+order by 2
+"""
+_PLACED = f"with q as materialized ({_VECTORS}) {_QUALIFIED}"
+_PROBED = f"with q as materialized ({_SEARCHED}) {_QUALIFIED}"
+_SCORED = f"""
+with s as materialized (
+    select o.seq as outcome_seq, d.seq, d.id from precedent.outcomes o
+    join precedent.decisions d on d.chain_id = o.chain_id and d.id = o.decision_id
+    where o.chain_id = %(chain)s and o.seq < %(size)s and {_IS_GROUP}
+)
+select distinct 'decision', s.seq, s.id from s
+union all select 'outcome', s.outcome_seq, s.id from s
 order by 2
 """
 SOURCES: dict[str, LiteralString] = {
@@ -82,6 +106,8 @@ SOURCES: dict[str, LiteralString] = {
     "knowledge_snapshots": _SNAPSHOTS,
     "decision_embeddings": _PLACED,
     "snapshot_embeddings": _SNAPSHOTS,
+    "recall_probe": _PROBED,
+    "variant_scorecards": _SCORED,
 }
 
 # As `int_entities_daily_activity` counts: a decision on the day we knew it; an outcome on the day we knew its first revision, with
@@ -98,6 +124,17 @@ where f.known_at >= {_START} and f.known_at < {_END} and o.effective_at < {_END}
 order by d.id, o.revision desc
 """
 COUNTED: dict[str, LiteralString] = {"decisions": _COUNTED_DECISIONS, "outcomes": _COUNTED_OUTCOMES}
+
+# The last revision of the prefix, as the panel has it.
+_COUNTED_SCORES = f"""
+select coalesce(array_agg(c.id order by c.seq), '{{}}'), coalesce(array_agg(c.id order by c.seq) filter (where c.counts), '{{}}'),
+       coalesce(sum(c.reward * 1000000) filter (where c.counts), 0)::bigint
+from (
+    select distinct on (d.id) d.id, d.seq, o.reward, o.counted and o.reward is not null as counts from precedent.outcomes o
+    join precedent.decisions d on d.chain_id = o.chain_id and d.id = o.decision_id
+    where o.chain_id = %(chain)s and o.seq < %(size)s and {_IS_GROUP} order by d.id, o.revision desc
+) c
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +174,11 @@ def count_feature(
     parameters = {"chain": chain_id, "size": size, "first": first, "last": last, "key": list(key)}
     row = connection.execute(statement.encode(), parameters).fetchone()
     return (row[0], row[1]) if row else (None, [])
+
+
+def count_scored(
+    connection: psycopg.Connection, chain_id: UUID, size: int, key: Sequence[str]
+) -> tuple[tuple[UUID, ...], tuple[UUID, ...], int]:
+    """Of a version by (node, action, reference): decisions with an outcome, those whose reward counts, and the sum of these in ppm."""
+    row = connection.execute(_COUNTED_SCORES, {"chain": chain_id, "size": size, "key": list(key)}).fetchone()
+    return (tuple(row[0]), tuple(row[1]), row[2]) if row else ((), (), 0)

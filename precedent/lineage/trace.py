@@ -18,7 +18,7 @@ from precedent.errors import NotFound
 from precedent.ledger.store import chain_id_of
 from precedent.lineage.asset_store import Asset, asset_named, read_leaves, read_rows, reading
 from precedent.lineage.digest import differences, digest_of, digest_of_pairs, prove_row
-from precedent.lineage.feature import FeatureCount, count_features
+from precedent.lineage.feature import FeatureCount, count_features, count_scorecard
 from precedent.lineage.record import LedgerWay, check_record
 from precedent.lineage.source_store import Source, read_sources
 from precedent.lineage.statement import Input, Statement
@@ -116,9 +116,11 @@ def trace(url: str, chain: str, name: str, day: date, row: str | None = None) ->
 
 
 def _features(connection: psycopg.Connection, chain_id: UUID, statement: Statement, row: RowWay | None) -> tuple[FeatureCount, ...]:
-    if row is None or statement.asset != "entity_features":
-        return ()
-    return count_features(connection, chain_id, statement, row.key, row.values["features"])
+    if row is not None and statement.asset == "entity_features":
+        return count_features(connection, chain_id, statement, row.key, row.values["features"])
+    if row is not None and statement.asset == "variant_scorecards":
+        return count_scorecard(connection, chain_id, statement, row.key, row.values)
+    return ()
 
 
 def _rows_now(

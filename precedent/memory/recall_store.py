@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +61,8 @@ left join lateral (
 """
 SEARCH_EXACT = _FOUND.format(asked=_ASKED.format(settings=""), search=_EXACT)
 SEARCH_INDEX = _FOUND.format(asked=_ASKED.format(settings=_BY_INDEX), search=_INDEXED)
+# What a calibration is measured with, by digest.
+SOURCE = f"recall:{sha256((SEARCH_EXACT + SEARCH_INDEX).encode()).hexdigest()[:16]}"
 
 # The model by whose vectors precedents are found, and what its encoder is made again from.
 SERVING = "select model_id, parameters from precedent.embedding_models where chain_id = %s and status = 'serving' and dimension = 384"

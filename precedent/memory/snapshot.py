@@ -34,6 +34,8 @@ from precedent.memory.words import TEMPLATE, words_of
 MAX_ACTIONS = 12
 MAX_RULES = 5
 COUNTS = ("decisions_count", "approved_count", "denied_count", "escalated_count", "effective_count")
+# With the same weekday before: what changes a day changes the snapshot of this one after it.
+COMPARED_DAYS = 7
 _NAMESPACE = UUID("0c8d7f52-6a0b-4f6e-9f1c-2f1f6f0c51b7")
 _ENCODER = TypedEncoder()
 
@@ -97,7 +99,7 @@ def structure_of(numbers: dict[str, Numbers], node: str, day: date) -> dict[str,
         found = [row for row in rows("examples") if row["is_success"] is is_success]
         return [{"decision_id": str(row["id"])} | {key: row[key] for key in ("action", "verdict", "reward_bp")} for row in found]
 
-    decided, week_ago = rows("decided"), day - timedelta(days=7)
+    decided, week_ago = rows("decided"), day - timedelta(days=COMPARED_DAYS)
     totals, before = _totals(decided), _totals(rows("decided", week_ago))
     return {
         "node": node,

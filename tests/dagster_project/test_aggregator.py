@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -127,6 +127,40 @@ def test_each_day_is_stated_once_and_leads_back_to_its_decisions(ledger: str) ->
     assert [one.seq for one in told.sources if one.kind == "decision"] == [1, 4, 7, 10, 13]
     daily = trace(ledger, "main", "decision_daily", (FIRST + timedelta(days=4)).date())
     assert (daily.findings, [(one.kind, one.seq) for one in daily.sources]) == ((), [("decision", 13), ("outcome", 14)])
+
+
+def test_a_scorecard_is_of_the_panel_and_leads_back_to_the_outcomes(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, ledger: str
+) -> None:
+    def score() -> tuple[dict[str, Any], dict[str, Any]]:
+        result = definitions.resolve_job_def("scorecards").execute_in_process(instance=instance)
+        (stated,) = result.asset_materializations_for_node("variant_scorecards")
+        (row,) = stated.metadata["scorecards"].records  # type: ignore[attr-defined]
+        return row.data, {name: value.value for name, value in stated.metadata.items()}
+
+    row, stated = score()
+    assert (row["experiment"], row["matured"], row["outcomes"], row["reward"]) == ("finance/approve_discount", DAYS, DAYS, 0.5)
+    assert row["low"] < 0.5 < row["high"]
+    assert row["is_best"] == pytest.approx(1), "there is no other"
+    with psycopg.connect(ledger) as connection:
+        counters = connection.execute("select variant, alpha, beta from precedent.policy_variants_stats").fetchall()
+    assert counters == [(row["variant"], 1 + DAYS / 2, 1 + DAYS / 2)], "the counters of the append, which saw the same outcomes"
+    assert (stated["ledger_size/main"], stated["ledger_root/main"]) == (3 * DAYS, root_of(ledger, 3 * DAYS))
+
+    told = trace(ledger, "main", "variant_scorecards", date.fromisoformat(stated["stated_as"]), "finance/approve_discount")
+    assert (told.findings, told.statement.seq, told.statement.digest) == ((), stated["entry"], stated["digest"])
+    assert [one.seq for one in told.sources if one.kind == "decision"] == [3 * day + 1 for day in range(DAYS)]
+    assert [one.seq for one in told.sources if one.kind == "outcome"] == [3 * day + 2 for day in range(DAYS)]
+    assert {one.name: (one.value, one.counted) for one in told.features} == {
+        "matured_count": (DAYS, DAYS),
+        "rewarded_count": (DAYS, DAYS),
+        "reward_sum_ppm": (DAYS * 500_000, DAYS * 500_000),
+    }
+
+    # What came since is no part of it before dbt has cut the ledger again.
+    append_all(ledger, [outcome(told.sources[0].decision_id, 1_000_000, as_of=as_of(DAYS + 3))])
+    assert score()[0] == row
+    assert trace(ledger, "main", "variant_scorecards", date.fromisoformat(stated["stated_as"])).findings == ()
 
 
 def test_a_tampered_feature_is_named_and_counted_again(ledger: str) -> None:

@@ -26,6 +26,7 @@ def test_every_asset_stands_in_a_group_and_comes_from_the_ledger(definitions: dg
         assert not graph.get(dg.AssetKey(name)).is_executable, f"{name} is written by the append function, not by a run"
     decided_from = {key.to_user_string() for key in graph.get(dg.AssetKey("stg_precedent__decisions")).parent_keys}
     assert decided_from == {"decisions"}
+    assert {key.to_user_string() for key in graph.get(dg.AssetKey("variant_scorecards")).parent_keys} == {"variant_panel"}
 
 
 def test_only_marts_have_days_and_they_are_fresh_or_late(definitions: dg.Definitions) -> None:
@@ -80,7 +81,7 @@ def test_sensors_run_without_being_switched_on(definitions: dg.Definitions) -> N
 
 def test_what_derives_is_tried_again_and_stands_in_one_pool(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    for name in MARTS | MEMORY:
+    for name in MARTS | MEMORY | {"recall_probe", "variant_scorecards"}:
         step = graph.get(dg.AssetKey(name)).assets_def.op
         assert (step.pool, step.retry_policy.max_retries if step.retry_policy else 0) == ("deriving", 2), name
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -75,6 +75,11 @@ def test_a_range_is_distilled_in_one_run_and_a_repeat_adds_nothing(
         "finance/approve_discount": {"rows": DAYS, "ef_search": None, "recall_at_10": 1.0, "novelty_distance": None}
     }
     assert probed.metadata["least_recall"].value == 1.0
+    measured_on = date.fromisoformat(str(probed.metadata["stated_as"].value))
+    told = trace(ledger, "main", "recall_probe", measured_on, "finance/approve_discount")
+    assert (told.findings, told.statement.seq) == ((), probed.metadata["entry"].value)
+    assert [(one.stated.asset, one.stated.count) for one in told.inputs] == [("decision_embeddings", DAYS)]
+    assert [(one.kind, one.seq) for one in told.sources] == [(kind, seq) for seq, kind in enumerate(("decision", "outcome") * DAYS)]
 
     again = run(definitions, instance)
     assert again.success

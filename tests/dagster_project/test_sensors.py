@@ -18,10 +18,17 @@ from precedent.people.store import Claimed
 FIRST = date(2026, 3, 1)
 # The longest window of a feature, and the week that rows go on after it has emptied.
 REACH = timedelta(days=90 + 7 - 1)
+WEEK = timedelta(days=7)
 
 
 def as_of(day: date) -> str:
     return to_instant(int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()) * 1_000_000)
+
+
+def days_of(request: dg.RunRequest) -> tuple[str | None, date, date]:
+    """The job, and the first and the last day of its range."""
+    first, last = (request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
+    return request.job_name, date.fromisoformat(first), date.fromisoformat(last)
 
 
 def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, cursor: str | None) -> dg.SensorExecutionData:
@@ -35,15 +42,30 @@ def test_days_that_are_over_are_asked_for_again_when_an_outcome_changes_them(
     made = decision(1, as_of=as_of(FIRST))
     append_all(module_database_url, [made])
     first = tick(definitions, instance, None)
-    (asked,) = first.run_requests or ()
-    assert asked.tags["dagster/asset_partition_range_start"] == FIRST.isoformat()
-    assert asked.tags["dagster/asset_partition_range_end"] == (FIRST + REACH).isoformat()
+    features, memory = first.run_requests or ()
+    assert days_of(features) == ("aggregator", FIRST, FIRST + REACH)
+    assert days_of(memory) == ("distill", FIRST, FIRST + WEEK), "a snapshot is compared with the same weekday before"
+    assert features.run_key != memory.run_key, "else the second would be taken for the first"
 
     assert not tick(definitions, instance, first.cursor).run_requests, "nothing is new"
     append_all(module_database_url, [outcome(made.entry_id, 500_000, as_of=as_of(FIRST + timedelta(days=20)))])
-    (again,) = tick(definitions, instance, first.cursor).run_requests or ()
-    assert again.tags["dagster/asset_partition_range_start"] == (FIRST + timedelta(days=20)).isoformat()
-    assert again.run_key != asked.run_key
+    again = tick(definitions, instance, first.cursor).run_requests or ()
+    matured = FIRST + timedelta(days=20)
+    assert [days_of(one) for one in again] == [("aggregator", matured, matured + REACH), ("distill", matured, matured + WEEK)]
+    assert not {one.run_key for one in again} & {features.run_key, memory.run_key}
+
+
+def test_what_became_known_yesterday_is_one_day_for_both(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, module_database_url: str
+) -> None:
+    before = tick(definitions, instance, None).cursor
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    append_all(module_database_url, [decision(4, as_of=as_of(yesterday))])
+    asked = tick(definitions, instance, before).run_requests or ()
+    assert [(one.job_name, one.partition_key) for one in asked] == [
+        ("aggregator", yesterday.isoformat()),
+        ("distill", yesterday.isoformat()),
+    ]
 
 
 def test_todays_outcomes_are_left_to_the_schedule(
@@ -56,10 +78,11 @@ def test_todays_outcomes_are_left_to_the_schedule(
     assert after.cursor != before
 
 
-def test_nothing_is_asked_for_while_the_aggregator_is_under_way(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, module_database_url: str
+@pytest.mark.parametrize("job", ["aggregator", "distill"])
+def test_nothing_is_asked_for_while_one_of_its_jobs_is_under_way(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, module_database_url: str, job: str
 ) -> None:
-    run = dg.DagsterRun("aggregator", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
+    run = dg.DagsterRun(job, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
     instance.add_run(run)
     append_all(module_database_url, [decision(3, as_of=as_of(FIRST))])
     waiting = tick(definitions, instance, None)
@@ -98,13 +121,9 @@ def messages(url: str) -> list[tuple[Any, ...]]:
         return connection.execute("select topic, payload, entry_id from precedent.outbox where topic like 'pipeline.%'").fetchall()
 
 
-def test_scorecards_describe_the_versions_that_have_outcomes(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, module_database_url: str
+def test_before_the_panel_is_built_there_are_no_scorecards_and_the_run_says_why(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     result = definitions.resolve_job_def("scorecards").execute_in_process(instance=instance)
     (stated,) = result.asset_materializations_for_node("variant_scorecards")
-    (row,) = stated.metadata["scorecards"].records  # type: ignore[attr-defined]
-    assert (row.data["experiment"], row.data["outcomes"], row.data["reward"]) == ("finance/approve_discount", 1.0, 0.5)
-    assert row.data["low"] < 0.5 < row.data["high"]
-    assert row.data["is_best"] == pytest.approx(1.0), "there is no other"
-    assert stated.metadata["ledger_size/main"].value >= 3
+    assert (stated.metadata["rows"].value, stated.metadata["panel"].value) == (0, "not built: run the job aggregator")

@@ -45,6 +45,7 @@ EXEMPT = {
     "precedent.model_calls": "what models cost, no part of the record: who deletes a row spends a budget twice",
     "precedent.api_tokens": "who may ask; each answer's entry names the principal that was taken at its word",
     "precedent.asset_leaves": "they make the digest that the statement has: `precedent lineage` tells where they do not",
+    "precedent.variant_scorecards": "derived: `precedent lineage` tells where they are not as stated, and counts again",
     "precedent.asset_partitions": "work still to state; who changes it leaves rows unstated, which `precedent lineage` tells",
     **dict.fromkeys(DERIVED_BY_PIPELINE, "as analytics is, and no projection: what a decision used of it is sealed in the decision"),
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from math import comb, exp, lgamma, log
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta as beta_distribution
 
-from precedent.learning.scorecard import Arm, posteriors, wilson_interval
+from precedent.learning.scorecard import Arm, Card, Tally, cards_of, posteriors, wilson_interval
 
 
 # R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3: printed to four digits.
@@ -111,3 +112,20 @@ def test_a_spike_apart_from_a_plain_is_not_stepped_past() -> None:
 def test_what_is_no_posterior_is_refused(arm: Arm) -> None:
     with pytest.raises(ValueError, match="positive"):
         posteriors([arm, Arm(1, 1)])
+
+
+def test_a_card_compares_versions_of_one_experiment_by_their_rewards() -> None:
+    def tally(action: str, version: str, matured: int, rewarded: int, reward_sum: str) -> Tally:
+        return Tally("finance", action, f"p@{version}", matured, rewarded, Decimal(reward_sum))
+
+    better, worse = tally("approve_discount", "1.1.0", 30, 20, "14.5"), tally("approve_discount", "1.0.0", 20, 20, "5.5")
+    silent, alone = tally("approve_discount", "0.9.0", 12_688, 0, "0"), tally("approve_refund", "1.0.0", 4, 4, "4")
+    worse_card, better_card, silent_card, alone_card = cards_of([alone, better, silent, worse])
+    assert silent_card == Card(silent), "history that nothing is learned from is compared with nobody"
+    assert (better_card.tally, better_card.reward_mean) == (better, 0.725)
+    assert better_card.low is not None
+    assert better_card.low == wilson_interval(14.5, 20).low
+    chances = [card.is_best_probability or 0 for card in (worse_card, better_card)]
+    assert chances == [each.is_best_probability for each in posteriors([Arm(6.5, 15.5), Arm(15.5, 6.5)])]
+    assert sum(chances) == pytest.approx(1)
+    assert alone_card.is_best_probability == pytest.approx(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from precedent.clock import SystemClock, to_instant
 from precedent.db.engine import PIPELINE, connect
 from precedent.db.store import read_ledger_size
 from precedent.errors import FieldInvalid, NotFound
+from precedent.learning.scorecard import Tally, cards_of
+from precedent.learning.scorecard_store import write_cards
 from precedent.ledger.rebuild import rebuild_projections
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.verify import verify_database
@@ -27,6 +30,9 @@ from precedent.lineage.asset_store import ASSETS, read_columns, read_leaves, rea
 from precedent.lineage.digest import leaf_of
 from precedent.lineage.state import Maker, Stated, Upstream, note_due, read_prefix, state_due
 from precedent.lineage.trace import Lineage, trace
+from precedent.memory.calibrate import calibrate
+from precedent.memory.embedder import TypedEmbedder
+from precedent.memory.embedding import embed_days
 from precedent.memory.snapshot import distill_days
 
 FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -206,3 +212,49 @@ def test_what_nothing_is_stated_of_is_refused(ground: Ground) -> None:
     ground.state()
     with pytest.raises(NotFound, match="has no row 'hr-daily'"):
         ground.trace(row="hr-daily")
+
+
+def test_a_scorecard_that_the_outcomes_do_not_come_to_is_told_though_its_digest_fits(ground: Ground) -> None:
+    """As from a panel that somebody changed: what is stated are the rows as they were written."""
+
+    def score(reward_sum: str) -> tuple[str, ...]:
+        node, action = sample.EXPERIMENT.split("/")
+        card = cards_of([Tally(node, action, sample.POLICY, DAYS, DAYS, Decimal(reward_sum))])
+        with connect(ground.url, PIPELINE) as connection:
+            write_cards(connection, ground.chain_id, DAY, card, 2 * DAYS)
+            connection.commit()
+        note_due(ground.url, ground.chain_id, ["variant_scorecards"], [DAY])
+        assert ground.state("variant_scorecards").added_count == 1
+        return ground.trace("variant_scorecards", row=sample.EXPERIMENT).findings
+
+    assert score("1.5") == ()
+    key = f"{sample.EXPERIMENT}/{sample.POLICY}"
+    assert score("2.5") == (f"{key}: reward_sum_ppm is 2500000, but the ledger's decisions come to 1500000",)
+    ground.execute("update precedent.variant_scorecards set is_best = 0.5")
+    assert ground.trace("variant_scorecards").findings == (f"variant_scorecards of {DAY}: the row {key} is not as stated",)
+
+
+def test_a_calibration_by_command_is_stated_by_the_next_run_and_leads_to_what_it_was_measured_over(ground: Ground) -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def measure() -> tuple[int, Lineage]:
+        embed_days(ground.url, ground.chain_id, TypedEmbedder(), ground.size(), start, start + timedelta(days=DAYS + 1))
+        (made,) = calibrate(ground.url, ground.chain_id, lambda: datetime.now(UTC))
+        added = ground.state("recall_probe").added_count
+        with reading(ground.url) as connection:
+            ((moment,),) = connection.execute("select max(measured_at)::text from precedent.recall_calibrations").fetchall()
+        return added, ground.trace("recall_probe", made.measured_at.date(), f"{sample.EXPERIMENT}/{made.model_id}/{moment}")
+
+    added, told = measure()
+    cases = [(kind, seq) for seq, kind in enumerate(("decision", "outcome") * DAYS)]
+    assert (added, told.findings, [(one.kind, one.seq) for one in told.sources]) == (1, (), cases)
+    assert ground.state("recall_probe").added_count == 0
+    # History that came later is no part of what was measured before, though it was known before.
+    imported = sample.decision(9, as_of=as_of(0))
+    sample.append_all(ground.url, [imported])
+    sample.append_all(ground.url, [sample.outcome(imported.entry_id, 0, as_of=as_of(1))])
+    embed_days(ground.url, ground.chain_id, TypedEmbedder(), ground.size(), start, start + timedelta(days=DAYS + 1))
+    again = ground.trace("recall_probe", told.statement.day, told.row.name if told.row else None)
+    assert [(one.kind, one.seq) for one in again.sources] == cases
+    added, later = measure()
+    assert (added, later.statement.supersedes, len(later.sources)) == (1, told.statement.id, len(cases) + 2)

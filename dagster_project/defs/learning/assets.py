@@ -3,25 +3,28 @@
 No `from __future__ import annotations` here: Dagster reads the annotation of `context` as an object.
 """
 
-from itertools import groupby
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from dagster_project.defs.ledger.assets import metadata_of
-from dagster_project.defs.ledger.store import read_heads
-from dagster_project.defs.runs import AGAIN, again_if_away
+from dagster_project.defs.ledger.statements import stating
+from dagster_project.defs.ledger.store import ledger_cut
+from dagster_project.defs.runs import AGAIN, DERIVING, again_if_away
 from precedent.db.embedded import database_url
 from precedent.db.engine import PIPELINE, connect
-from precedent.learning.scorecard import Arm, posteriors, wilson_interval
-from precedent.learning.store import VariantStats, read_variants
+from precedent.learning.scorecard import Card, cards_of
+from precedent.learning.scorecard_store import SOURCE, read_panel, write_cards
 from precedent.ledger.store import chain_id_of
+from precedent.lineage.state import Maker, read_prefix
 from precedent.settings import load_settings
 
 COLUMNS = [
     dg.TableColumn("experiment", description="node/action"),
     dg.TableColumn("variant", description="the policy's reference"),
-    dg.TableColumn("outcomes", "float", description="outcomes that count"),
-    dg.TableColumn("reward", "float", description="mean of their rewards; empty before the first"),
+    dg.TableColumn("matured", "int", description="decisions of which an outcome is known"),
+    dg.TableColumn("outcomes", "int", description="those that count"),
+    dg.TableColumn("reward", "float", description="mean of their rewards; empty, as what follows, without one"),
     dg.TableColumn("low", "float", description="Wilson interval of 95 %, valid for one look at a sample that was not chosen adaptively"),
     dg.TableColumn("high", "float"),
     dg.TableColumn("is_best", "float", description="probability, by the Beta posteriors, that its rate is the highest of the experiment"),
@@ -30,35 +33,37 @@ COLUMNS = [
 
 @dg.asset(
     group_name="learning",
-    deps=[dg.AssetKey("outcomes")],
+    deps=[dg.AssetKey("variant_panel")],
     kinds={"postgres"},
     retry_policy=AGAIN,
+    pool=DERIVING,
     description="Of each version that has outcomes: how many, their mean reward, its interval. Descriptive: nothing is promoted by it.",
 )
 def variant_scorecards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    settings = load_settings()
+    settings, today = load_settings(), datetime.now(UTC).date()
     url = database_url(settings)
-    with again_if_away(), connect(url, PIPELINE) as connection:
-        # The counters only grow: they hold at least what this prefix holds.
-        heads = read_heads(url)
-        stats = read_variants(connection, chain_id_of(connection, settings.chain))
-    rows = [record for _, arms in groupby(stats, key=lambda one: one.experiment) for record in scorecard(list(arms))]
-    table = dg.MetadataValue.table(rows, dg.TableSchema(COLUMNS))
-    return dg.MaterializeResult(metadata=metadata_of(heads) | {"rows": dg.MetadataValue.int(len(rows)), "scorecards": table})
+    # Under the lock no run of dbt puts another panel in the place of the one that is read.
+    with again_if_away(), ledger_cut(url), connect(url, PIPELINE) as connection:
+        chain_id = chain_id_of(connection, settings.chain)
+        panel = read_panel(connection, chain_id)
+        if panel is None:
+            return dg.MaterializeResult(metadata={"rows": 0, "panel": "not built: run the job aggregator"})
+        prefix, cards = read_prefix(connection, chain_id, panel.size), cards_of(panel.tallies)
+        connection.rollback()
+        with stating(context, url, [prefix], "variant_scorecards", Maker(f"scorecard@1 panel:{SOURCE}"), today):
+            write_cards(connection, chain_id, today, cards, prefix.size)
+            connection.commit()
+        size, root = f"ledger_size/{settings.chain}", f"ledger_root/{settings.chain}"
+        return dg.MaterializeResult(
+            metadata={size: prefix.size, root: prefix.root.hex(), "rows": len(cards), "scorecards": table_of(cards)}
+        )
 
 
-def scorecard(arms: list[VariantStats]) -> list[dg.TableRecord]:
-    """One row for each version of an experiment."""
-    chances = posteriors([Arm(float(one.alpha), float(one.beta)) for one in arms])
-    found = []
-    for one, chance in zip(arms, chances, strict=True):
-        count, won = float(one.rewarded_count), float(one.reward_sum)
-        interval = wilson_interval(won, count)
-        values: dict[str, str | float | None] = {
-            "experiment": one.experiment,
-            "variant": one.variant,
-            "outcomes": count,
-            "reward": won / count if count else None,
-        }
-        found.append(dg.TableRecord(values | {"low": interval.low, "high": interval.high, "is_best": chance.is_best_probability}))
-    return found
+def table_of(cards: Sequence[Card]) -> dg.TableMetadataValue:
+    rows = []
+    for card in cards:
+        one = card.tally
+        values: dict[str, str | int | float | None] = {"experiment": one.experiment, "variant": one.policy_version}
+        values |= {"matured": one.matured_count, "outcomes": one.rewarded_count, "reward": card.reward_mean}
+        rows.append(dg.TableRecord(values | {"low": card.low, "high": card.high, "is_best": card.is_best_probability}))
+    return dg.MetadataValue.table(rows, dg.TableSchema(COLUMNS))

@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from dagster_project.defs.ledger.assets import metadata_of
+from dagster_project.defs.ledger.statements import stating
 from dagster_project.defs.ledger.store import ledger_cut
 from dagster_project.defs.runs import AGAIN, DERIVING, again_if_away
 from precedent.db.embedded import database_url
 from precedent.db.engine import PIPELINE, connect
 from precedent.ledger.store import chain_id_of
+from precedent.lineage.state import Maker, Upstream
+from precedent.lineage.statement import Prefix
 from precedent.memory.calibrate import WANTED_RECALL, Probed, calibrate, probe
-from precedent.memory.recall_store import Calibration
+from precedent.memory.recall_store import SOURCE, Calibration
 from precedent.settings import load_settings
 
 
@@ -27,11 +30,14 @@ from precedent.settings import load_settings
     description="By action: how precedents are searched, what that finds of the exact ten, and beyond which distance a case is novel.",
 )
 def recall_probe(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    settings = load_settings()
+    settings, today = load_settings(), datetime.now(UTC).date()
     url = database_url(settings)
+    # Every day's vectors may be among those that are searched.
+    maker = Maker(SOURCE, [Upstream("decision_embeddings", (today - settings.pipeline_start).days)])
     with again_if_away(), ledger_cut(url) as heads:
-        chain_id = next(head.chain_id for head in heads if head.chain == settings.chain)
-        made = calibrate(url, chain_id, lambda: datetime.now(UTC))
+        prefix = next(Prefix(head.chain_id, head.size, head.root) for head in heads if head.chain == settings.chain)
+        with stating(context, url, [prefix], "recall_probe", maker, today):
+            made = calibrate(url, prefix.chain_id, lambda: datetime.now(UTC))
     return dg.MaterializeResult(
         metadata={
             **metadata_of(heads),

@@ -6,6 +6,5 @@ import dagster as dg
 
 from dagster_project.defs.warehouse.assets import dbt_models
 from dagster_project.defs.warehouse.jobs import aggregator, aggregator_daily
-from dagster_project.defs.warehouse.sensors import new_outcomes
 
-defs = dg.Definitions(assets=[dbt_models], jobs=[aggregator], schedules=[aggregator_daily], sensors=[new_outcomes])
+defs = dg.Definitions(assets=[dbt_models], jobs=[aggregator], schedules=[aggregator_daily])
