@@ -147,14 +147,15 @@ def test_production_makes_no_keys_where_they_are_missing() -> None:
     assert not list(Path().rglob("*.key"))
 
 
-def test_production_refuses_a_database_in_which_the_development_token_is_in_use(database_url: str) -> None:
+def test_production_refuses_a_database_that_knows_the_development_token_and_serves_one_that_does_not(database_url: str) -> None:
     settings = production(**{"database_url": database_url, "keys_dir": prepare().keys_path})
     create_token(database_url, DEVELOPMENT, ["read"])
     with pytest.raises(SettingsInvalid, match="precedent token revoke development"), TestClient(create_app(settings)):
         pass
     revoke_token(database_url, DEVELOPMENT)
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), client=("127.0.0.1", 50000)) as client:
         assert client.get("/health").status_code == 200
+        assert client.get("/metrics").status_code == 401  # who calls from this machine may be a proxy, and speak for the world
 
 
 def test_a_process_that_is_refused_ends_with_the_reason_and_no_trace_of_its_insides() -> None:

@@ -41,7 +41,7 @@ from api.requests import (
 )
 from api.services import Services, services_of
 from precedent.call import Call
-from precedent.guard.access import Principal
+from precedent.guard.access import EVERY_NODE, Principal
 from precedent.ledger.canonical import element_texts, parse_strict
 from precedent.ledger.projections import EVENT_COLUMNS, EVENTS, as_row
 
@@ -113,9 +113,9 @@ async def list_events(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
 ) -> Response:
-    """Events, newest first."""
+    """Events, newest first. An event has no node: they are told to tokens for every node."""
     services = services_of(request)
-    await authenticate(request, services, "read")
+    await authenticate(request, services, "read", EVERY_NODE)
     parameters = {"type": type, "actor": actor, "since": since, "after": after, "limit": limit + 1}
     rows = await services.reads.fetch(EVENTS, parameters | {"chain": services.chain_id})
     page = page_of([as_row(EVENT_COLUMNS, row) for row in rows], limit)

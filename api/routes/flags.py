@@ -16,7 +16,7 @@ from api.requests import Members, authenticate, field_invalid, idempotency_claim
 from api.services import Services, services_of
 from api.steps import entry_of, flag_answer, switch_answer
 from precedent.guard import store
-from precedent.guard.access import Principal
+from precedent.guard.access import EVERY_NODE, Principal
 from precedent.guard.flags import KILL_SWITCH, MAX_LEVEL, set_flag
 from precedent.ledger.entry import Claimed
 from precedent.ledger.idempotency import Claim
@@ -58,7 +58,7 @@ async def put_flag(request: Request, node: Named, action: Action) -> Response:
 async def put_kill_switch(request: Request) -> Response:
     """Halt or resume everything: while halted, every decision escalates and is recorded. For tokens of every node alone."""
     services = services_of(request)
-    principal = await authenticate(request, services, "flags:write", "*")
+    principal = await authenticate(request, services, "flags:write", EVERY_NODE)
     body = await read_body(request, services.settings.body_limit_bytes)
     members = parse_object(body)
     Members(members).require_known("halted", "reason")

@@ -1,4 +1,8 @@
-"""The ledger from outside: its head, and what proves it, on the paths of C2SP tlog-tiles with `/ledger` as the prefix."""
+"""The ledger from outside: its head, and what proves it, on the paths of C2SP tlog-tiles with `/ledger` as the prefix.
+
+Entries have places, not nodes: head and tiles are told to tokens for every node. Checkpoint and keys tell of no entry, and whoever has a
+proof needs them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from api.models import HeadAnswer, KeysAnswer, ProofAnswer
 from api.requests import authenticate, parse_uuid
 from api.services import Services, services_of
 from precedent.errors import LedgerBroken, NotFound
+from precedent.guard.access import EVERY_NODE
 from precedent.ledger.control_store import CONTROL, control_entries
 from precedent.ledger.key_history import key_history
 from precedent.ledger.note import VerifierKey, signer_in
@@ -39,7 +44,7 @@ BYTES: dict[int | str, dict[str, Any]] = {
 async def get_head(request: Request) -> Response:
     """How many entries the chain has, and the newest one's leaf and time."""
     services = services_of(request)
-    await authenticate(request, services, "read")
+    await authenticate(request, services, "read", EVERY_NODE)
     row = await services.reads.fetch_one(HEAD, (services.chain_id,))
     size, leaf, recorded_at = row or (0, None, None)
     return json_response({"chain": services.settings.chain, "size": size, "hash": leaf, "recorded_at": recorded_at})
@@ -66,7 +71,7 @@ async def get_keys(request: Request) -> Response:
 async def get_tile(request: Request, tile: Tile) -> Response:
     """A tile of hashes, `<L>/<N>` or `<L>/<N>.p/<W>`, or a bundle of envelopes, `entries/<N>`; neither ever changes."""
     services = services_of(request)
-    await authenticate(request, services, "read")
+    await authenticate(request, services, "read", EVERY_NODE)
     kind, name = parse_tile_path(tile)
     found = await (services.proofs.read_bundle(name) if kind == ENTRIES else services.proofs.read_tile(name))
     return Response(found, headers=IMMUTABLE, media_type="application/octet-stream")

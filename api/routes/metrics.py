@@ -16,6 +16,7 @@ from api.models import MetricsAnswer
 from api.requests import authenticate, is_loopback
 from api.scrape import Scrape
 from api.services import Services, services_of
+from precedent.guard.access import EVERY_NODE, Principal
 
 router = APIRouter(tags=["Metrics"])
 
@@ -25,13 +26,15 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 @router.get("/metrics", response_model=MetricsAnswer, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
 async def metrics(request: Request) -> Response:
     """This process's requests, and what the ledger, its reviews and its outbox look like; Prometheus' text where `Accept` names
-    text/plain or OpenMetrics. What the database does not tell in time is named in `failed`, and the rest stands."""
+    text/plain or OpenMetrics. What the database does not tell in time is named in `failed`, and the rest stands. A token for some nodes is
+    told of those, and nothing of ledger and outbox."""
     services = services_of(request)
-    if not is_loopback(request):
-        await authenticate(request, services, "read")
+    principal = None if _is_open(request, services) else await authenticate(request, services, "read")
     measurements: Measurements = request.app.state.measurements
     scrape: Scrape = request.app.state.scrape
     found, failed = await scrape.read(services)
+    if principal is not None and not principal.is_for(EVERY_NODE):
+        found = _of_nodes(found, principal)
     accept = request.headers.get("accept", "")
     if "text/plain" in accept or "openmetrics" in accept:
         measurements.forget_gauges()
@@ -56,6 +59,21 @@ async def metrics(request: Request) -> Response:
             "failed": failed,
         }
     )
+
+
+def _is_open(request: Request, services: Services) -> bool:
+    """Whether nobody need say who they are: on a developer's own machine. In production whoever calls from this machine may be a proxy
+    that speaks for the world."""
+    return services.settings.mode == "development" and is_loopback(request) and not request.headers.get("authorization")
+
+
+def _of_nodes(found: dict[str, Any], principal: Principal) -> dict[str, Any]:
+    """Of what the database tells the rows of the token's nodes, and nothing of what has no node: ledger and outbox are everybody's."""
+    kept: dict[str, Any] = dict.fromkeys(found)
+    kept["decided"] = [row for row in found["decided"] or () if principal.is_for(row[0])]
+    for part in ("unknown", "reviews"):
+        kept[part] = [row for row in found[part] or () if principal.is_for(row["node"])]
+    return kept
 
 
 def _decisions(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:

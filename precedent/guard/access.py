@@ -26,6 +26,7 @@ SCOPES = frozenset(
     }
 )  # fmt: skip
 PREFIX = "prc_"
+EVERY_NODE = "*"
 # The principal of what a deadline did, in the ledger: no token may speak under it.
 SYSTEM = "system"
 CACHE_SECONDS = 5.0
@@ -34,7 +35,7 @@ CACHE_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever calls, and what that token allows; `nodes` may hold `*`."""
+    """Whoever calls, and what that token allows; `nodes` may hold EVERY_NODE."""
 
     name: str
     scopes: frozenset[str]
@@ -45,13 +46,17 @@ class Principal:
         if scope not in self.scopes:
             raise ScopeMissing(f"this token lacks the scope {scope}")
         if node is not None and not self.is_for(node):
-            raise ScopeMissing(f"this token is not for the node {node}")
+            named = ", ".join(sorted(self.nodes))
+            why = f"the node {node}" if node != EVERY_NODE else f"every node, as what has no node of its own needs: it is for {named}"
+            raise ScopeMissing(f"this token is not for {why}")
 
     def is_for(self, node: str) -> bool:
-        return "*" in self.nodes or node in self.nodes
+        return EVERY_NODE in self.nodes or node in self.nodes
 
 
-def create_token(url: str, name: str, scopes: Sequence[str], nodes: Sequence[str] = ("*",), expires_in_days: float | None = None) -> str:
+def create_token(
+    url: str, name: str, scopes: Sequence[str], nodes: Sequence[str] = (EVERY_NODE,), expires_in_days: float | None = None
+) -> str:
     """A new token, to be shown once: only its hash is kept. Its name is the principal of what is done with it.
 
     Raises: FieldInvalid for an unknown scope, or the name of our own processes; Conflict where a token of that name is in use;
