@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
+from starlette.types import ASGIApp
 
 from api.context import Context
 from api.delivery import delivering
@@ -82,21 +83,31 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None, tra
                 await app.state.replays.close()
                 await app.state.pipeline.close()
 
-    app = FastAPIOffline(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug)
+    # The framework's own telemetry is off: `Traced` and `Measurements` tell more, and it asks on each request whether it is on.
+    quiet = {"tracing": False, "metrics": False, "logs": False}
+    app = FastAPIOffline(title="Precedent", version=__version__, lifespan=lifespan, debug=settings.debug, telemetry=quiet)
     app.state.measurements = Measurements()
     app.state.scrape = Scrape()
     app.state.is_stopping = False
     for router in reversed(ROUTERS):
         # As they are: `include_router` wraps each in another layer of matching, for prefixes and dependencies that none has.
         app.router.routes[:0] = router.routes
-    app.add_middleware(LeanRoutes, routes=app.router.routes)
-    if traces is not None:
-        app.add_middleware(Traced, provider=traces)
-    app.add_middleware(Context, measurements=app.state.measurements)
+    _surround(app, traces)
     for kind in (PrecedentError, Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer_problem)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
+
+
+def _surround(app: FastAPI, traces: TracerProvider | None) -> None:
+    """Every route has our own layers around it, inside of the framework's; a lean one has these alone."""
+
+    def layers(inner: ASGIApp) -> ASGIApp:
+        return Context(inner if traces is None else Traced(inner, traces), app.state.measurements)
+
+    app.add_middleware(layers)
+    whole = app.build_middleware_stack
+    app.build_middleware_stack = lambda: LeanRoutes(whole(), app.router.routes, layers)  # type: ignore[method-assign]
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

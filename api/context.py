@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -13,20 +12,15 @@ from urllib.parse import parse_qsl
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.logs import render_line
+from api.logs import AccessLog
 from api.metrics import Measurements
 from api.problems import answer_error, problem_response
 from api.requests import CORRELATION_ID, NO_CORRELATION_ID, field_invalid, pointer_part
+from precedent.clock import to_instant
 from precedent.guard.rate import Allowance
 from precedent.guard.redact import redact_text
 
-# Without the processors of other logs: they cost 30 µs a line, a tenth of a decision.
-access_log = structlog.wrap_logger(
-    structlog.BytesLogger(sys.stderr.buffer),
-    processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True), render_line],
-    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    cache_logger_on_first_use=True,
-)
+access_log = AccessLog(sys.stderr.buffer)
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -86,15 +80,19 @@ class Context:
 
     def _log(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         """One line a request. What the caller chose, path and correlation id, is redacted; the rest is ours and need not be."""
-        access_log.info(
-            "request",
-            correlation_id=redact_text(scope["correlation_id"]) if scope["is_callers_id"] else scope["correlation_id"],
-            method=scope["method"],
-            route=route,
-            path=_redacted_path(scope["path"]),
-            status=status,
-            ms=round(seconds * 1000, 3),
-            **({"code": scope["problem_code"]} if "problem_code" in scope else {}),
+        access_log.tell(
+            {
+                "correlation_id": redact_text(scope["correlation_id"]) if scope["is_callers_id"] else scope["correlation_id"],
+                "method": scope["method"],
+                "route": route,
+                "path": _redacted_path(scope["path"]),
+                "status": status,
+                "ms": round(seconds * 1000, 3),
+                **({"code": scope["problem_code"]} if "problem_code" in scope else {}),
+                "event": "request",
+                "level": "info",
+                "timestamp": to_instant(time.time_ns() // 1000),
+            }
         )
 
 

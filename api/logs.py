@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+from typing import Any, BinaryIO
 
 import orjson
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
 from precedent.guard.redact import redact_event
+
+
+class AccessLog:
+    """Lines of requests, without the processors of other logs, which cost 30 µs a line. Those of one turn of the event loop are written
+    at its end, together: a process that is killed loses that turn's, and no answer waits for a write of its own.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lines: list[bytes] = []
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Call it in an event loop."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._lines.append(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        self._stream.write(b"".join(lines))
+        self._stream.flush()
 
 
 def configure_logs(level: str) -> None:

@@ -159,7 +159,7 @@ def idempotency_claim(request: Request, services: Services, principal: Principal
     if b"idempotency-key" not in request.scope["headers_by_name"]:
         return None
     key = _header(request, b"idempotency-key")
-    return claim_of(services.keyring, principal.name, request.method, request.url.path, key, received)
+    return claim_of(services.keyring, principal.name, request.method, request.scope["path"], key, received)
 
 
 def correlation_id_of(members: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,8 +67,13 @@ def uuid7(unix_ms: int, random: bytes) -> uuid.UUID:
 
 def to_instant(at_us: int) -> str:
     """RFC 3339 in UTC with exactly six digits: `2026-11-22T19:34:12.000000Z`."""
-    # A third of strftime's time, and every decision writes two.
-    return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds")[:-6] + "Z"
+    seconds, micros = divmod(at_us, 1_000_000)
+    return f"{_to_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=1024)  # every decision writes a few, and under load thousands fall into the same second
+def _to_second(at_seconds: int) -> str:
+    return (EPOCH + timedelta(seconds=at_seconds)).isoformat()[:-6]
 
 
 def instant_of(at: datetime) -> str:

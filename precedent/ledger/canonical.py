@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
@@ -98,21 +98,21 @@ def _has_plain_keys(text: bytes) -> bool:
 
 def _require_canonical(value: object) -> None:
     """Types and keys; integers' range and surrogates are orjson's to refuse. One loop: a call a value took four times as long."""
-    containers = [value]
+    if type(value) in _SCALARS:
+        return
+    containers: list[Any] = [value]
     while containers:
-        container = containers.pop()
-        if type(container) is dict:
-            for key in container:
+        items = containers.pop()
+        if type(items) is dict:
+            for key in items:
                 if key not in _known_keys:
                     _require_key(key)
-            items: Iterable[object] = container.values()
-        elif type(container) is list:
-            items = container
-        elif type(container) in _SCALARS:
-            continue
-        else:
-            raise NotCanonical(f"couldn't write canonical JSON: {type(container).__name__} has no place in it")
-        containers.extend([item for item in items if type(item) not in _SCALARS])
+            items = items.values()
+        elif type(items) is not list:
+            raise NotCanonical(f"couldn't write canonical JSON: {type(items).__name__} has no place in it")
+        for item in items:
+            if type(item) not in _SCALARS:
+                containers.append(item)
 
 
 def _require_key(key: object) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import sha256
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from precedent.clock import Clock
@@ -56,6 +56,9 @@ class Section(IntEnum):
     SHADOW = 5
 
 
+LAST_SECTION = int(Section.SHADOW)
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """The 114 bytes that a leaf commits to, taken apart."""
@@ -95,9 +98,8 @@ def body_root_of(commits: Sequence[bytes]) -> bytes:
     return sha256(b"\x10" + bytes((len(commits),)) + b"".join(commits)).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class SectionBytes:
-    """One section as it will be stored, with the salt of its commitment."""
+class SectionBytes(NamedTuple):
+    """One section as it will be stored, with the salt of its commitment. A tuple, since a decision makes three."""
 
     section_id: int
     salt: bytes
@@ -132,11 +134,11 @@ class Draft:
 
     def __post_init__(self) -> None:
         last, size_bytes = 0, 0
-        for section in self.sections:
-            if not last < section.section_id <= Section.SHADOW or len(section.salt) != SALT_BYTES:
-                raise ValueError(f"section {section.section_id} behind {last}, with a salt of {len(section.salt)} bytes, makes no entry")
-            last = section.section_id
-            size_bytes += len(section.stored)
+        for section_id, salt, stored in self.sections:
+            if not last < section_id <= LAST_SECTION or len(salt) != SALT_BYTES:
+                raise ValueError(f"section {section_id} behind {last}, with a salt of {len(salt)} bytes, makes no entry")
+            last = section_id
+            size_bytes += len(stored)
         if not self.sections or self.sections[0].section_id != Section.CORE:
             raise ValueError("an entry needs a core section")
         object.__setattr__(self, "size_bytes", size_bytes)
@@ -158,15 +160,12 @@ def draft_entry(
 
     Raises: NotCanonical.
     """
-    stored: dict[int, bytes] = {int(section): canonical_bytes(value) for section, value in sections.items()}
+    stored = [(int(section), canonical_bytes(value)) for section, value in sections.items()]
     if personal is not None:
-        stored[Section.PERSONAL] = personal
+        stored.append((int(Section.PERSONAL), personal))
     salts = clock.random_bytes(SALT_BYTES * len(stored))
-    parts = tuple(
-        SectionBytes(section_id, salts[SALT_BYTES * n : SALT_BYTES * (n + 1)], stored[section_id])
-        for n, section_id in enumerate(sorted(stored))
-    )
-    return Draft(entry_id or clock.new_id(), kind, parts, epoch, claim, fingerprint, subject)
+    parts = [SectionBytes(one[0], salts[SALT_BYTES * n : SALT_BYTES * (n + 1)], one[1]) for n, one in enumerate(sorted(stored))]
+    return Draft(entry_id or clock.new_id(), kind, tuple(parts), epoch, claim, fingerprint, subject)
 
 
 @dataclass(frozen=True, slots=True)

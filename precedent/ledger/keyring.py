@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -60,7 +61,12 @@ class Keyring:
         return self.epochs.unwrap(epoch, wrapped)
 
     def _keyed(self, purpose: bytes, message: bytes) -> bytes:
-        return hmac.digest(hmac.digest(self.root, purpose, "sha256"), message, "sha256")
+        return hmac.digest(_key_for(self.root, purpose), message, "sha256")
+
+
+@lru_cache(maxsize=16)  # a handful of purposes, and two of them in every decision that has a key and a customer
+def _key_for(root: bytes, purpose: bytes) -> bytes:
+    return hmac.digest(root, purpose, "sha256")
 
 
 def load_keyring(folder: Path, month: str, *, create: bool) -> Keyring:

@@ -36,13 +36,13 @@ def moment_of(at_us: int, time_zone: str) -> Moment:
 
     Raises: ZoneInfoNotFoundError
     """
-    at = datetime.fromtimestamp(at_us // 1_000_000, UTC).astimezone(_zone(time_zone))
-    return Moment(at_us, at.isoweekday(), at.hour * 60 + at.minute)
+    return Moment(at_us, *_local_minute(at_us // 1_000_000, time_zone))
 
 
-@lru_cache(maxsize=64)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
+@lru_cache(maxsize=1024)
+def _local_minute(at_seconds: int, time_zone: str) -> tuple[int, int]:
+    at = datetime.fromtimestamp(at_seconds, UTC).astimezone(ZoneInfo(time_zone))
+    return at.isoweekday(), at.hour * 60 + at.minute
 
 
 def evaluate(
