@@ -48,7 +48,7 @@ def _decision_embeddings(dimension: int) -> Table:
         Column("qualified_at", INSTANT, nullable=False, comment="when we knew the first outcome, or the person's answer"),
         Column("input_digest", LargeBinary, nullable=False, comment="SHA256 of what was encoded"),
         Column("context_vec", Vector(dimension), nullable=False),
-        Index(None, "chain_id", "model_id", "scope", "qualified_at"),
+        Index(None, "chain_id", "model_id", "scope", "verdict", "qualified_at"),
         Index(None, "chain_id", "subject_id", postgresql_where=text("subject_id is not null")),
         # No index of vectors over all actions: of one action's, where it has many, `precedent.index_scope` makes one.
         schema="precedent",

@@ -28,6 +28,8 @@ begin
         ' where chain_id = %L and model_id = %L and scope = %L',
         v_name, v_vectors, p_chain, p_model, p_scope
     );
+    -- Before the first, a look-up by verdict was planned as one by model alone, which reads every row there is.
+    execute 'analyze precedent.decision_embeddings_384';
     return true;
 end
 $$;

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from statistics import median
 
 from precedent.db.engine import connect
 from precedent.ledger.store import chain_id_of
+from precedent.memory.calibrate import calibrate
 from precedent.memory.embedder import TypedEmbedder
 from precedent.memory.embedding import embed_last
 from tests.bench.clients import Target, run_load, run_own
@@ -43,7 +45,7 @@ def measure_memory(api: Api, rounds: int, seconds: int) -> Part:
 
 
 def _plant_cases(api: Api) -> None:
-    """Decisions of many sizes, each with its outcome, placed by the encoder."""
+    """Decisions of many sizes, each with its outcome, placed by the encoder and calibrated, as each morning does it."""
     headers = dict(named_target(api).headers)
     deals = [FACTS | {"deal_value": 100 + 37 * number} for number in range(CASES)]
     bodies = [json.dumps({"decisions": [{"facts": deal} for deal in deals[at : at + BATCH]]}).encode() for at in range(0, CASES, BATCH)]
@@ -56,3 +58,4 @@ def _plant_cases(api: Api) -> None:
     outcomes = [json.dumps({"outcomes": told[at : at + BATCH]}).encode() for at in range(0, CASES, BATCH)]
     asyncio.run(run_own(Target(f"{api.served.url}/outcomes", headers, outcomes), 1, 60, len(outcomes)))
     embed_last(api.database_url, chain_id, TypedEmbedder(), (size[0] if size else 0) + CASES, CASES)
+    calibrate(api.database_url, chain_id, lambda: datetime.now(UTC))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -38,13 +37,6 @@ NOW = datetime(2027, 1, 1, tzinfo=UTC)
 def planted(module_database_url: str) -> tuple[str, UUID]:
     """1,600 cases of one action, 200 of another, 20 of a third, and some under another model."""
     return module_database_url, plant(module_database_url, COUNT, {LARGE: 0.8, SMALL: 0.1, TINY: 0.01})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_are_many() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibrating, "EXACT_ROWS", 1000)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +103,24 @@ def test_no_case_is_asked_for_what_was_known_after_it(planted: tuple[str, UUID])
     with connect(url, PIPELINE) as connection:
         found = search(connection, chain_id, TYPED_V1, SMALL, [(one.vector, one.decided_us) for one in past_of(planted, SMALL)])
     assert all(held.distance_ppm > 0 for one in found for held in one.nearest), "else a case found itself"
+
+
+def test_by_index_too_the_nearest_of_another_verdict_is_found_where_those_are_few_and_where_they_are_many(
+    planted: tuple[str, UUID], calibrated: dict[str, Calibration]
+) -> None:
+    url, chain_id = planted
+    asked = [(one.vector, int(NOW.timestamp()) * 1_000_000) for one in past_of(planted)]
+    with connect(url, PIPELINE) as connection:
+        exact = search(connection, chain_id, TYPED_V1, LARGE, asked)
+        by_index = search(connection, chain_id, TYPED_V1, LARGE, asked, ef_search=calibrated[LARGE].ef_search)
+    pairs = [(one, other) for one, other in zip(exact, by_index, strict=True) if one.nearest[0] == other.nearest[0]]
+    # A fifth of 1,600 is denied: fewer than are compared one by one. The approved are more.
+    of_few = [one.other == other.other for one, other in pairs if one.nearest[0].verdict == "approve"]
+    of_many = [one.other == other.other for one, other in pairs if one.nearest[0].verdict == "deny"]
+    assert len(of_few) > 10
+    assert all(of_few)
+    assert len(of_many) > 3
+    assert sum(of_many) >= 0.9 * len(of_many)
 
 
 def test_an_index_that_finds_too_little_is_told_by_the_probe_and_not_used_by_the_next_calibration(
