@@ -192,7 +192,7 @@ class Scan:
 READ = json.JSONDecoder().raw_decode
 # int() refuses fractions, NaN, and the words for a number that is too long.
 WHOLE = json.JSONDecoder(parse_int=lambda text: int(text if len(text) < 18 else "too long"), parse_float=int, parse_constant=int).raw_decode
-ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
 def are_canonical(texts: list[bytes]) -> bool:
