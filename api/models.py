@@ -332,6 +332,9 @@ class MetricsAnswer(Strict):
     variants_last_day: list[dict[str, Any]] = Field(description="by node and policy version, with its share of the node's decisions")
     outcomes_last_week: list[dict[str, Any]] = Field(description="by node: approvals 1 to 8 days old, and those without an outcome")
     reviews: list[dict[str, Any]] = Field(description="by node and kind: what waits, and how those of the last 30 days went")
+    models: dict[str, list[dict[str, Any]]] | None = Field(
+        description="calls of models today, in UTC, by model, purpose and currency, with the mean day of the week before; and each budget"
+    )
     ledger: dict[str, Any]
     outbox: dict[str, Any] | None
     writer: dict[str, int]

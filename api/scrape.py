@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
 import structlog
 
 from api.services import Services
+from precedent.adapters.costs import read_book
+from precedent.adapters.spend import DAYS_BEFORE, standings, today_and_before
+from precedent.adapters.spend_store import SPENT, Spent
 from precedent.errors import PrecedentError
 from precedent.ledger.entry import Envelope
 from precedent.ledger.projections import HEAD
@@ -48,7 +51,7 @@ class Scrape:
         self._looked_at = 0
         reads = {
             "head": _head, "covered": _covered, "gaps": self._look_for_gaps, "decided": _decided, "reviews": _reviews,
-            "outbox": _outbox, "unknown": _unknown,
+            "outbox": _outbox, "unknown": _unknown, "models": _models,
         }  # fmt: skip
         self._parts: dict[str, _Part] = {name: _Part(read) for name, read in reads.items()}
 
@@ -117,3 +120,12 @@ async def _outbox(services: Services) -> dict[str, Any]:
 async def _unknown(services: Services) -> list[dict[str, Any]]:
     rows = await services.reads.fetch(UNKNOWN, {"chain": services.chain_id})
     return [{"node": node, "approved": count, "unknown": unknown} for node, count, unknown in rows]
+
+
+async def _models(services: Services) -> dict[str, Any]:
+    """What models cost, and their budgets. A file of costs that can't be read is told as a part that failed: decisions need none."""
+    book = read_book(services.settings.model_costs_file)
+    rows = await services.reads.fetch(SPENT, {"chain": services.chain_id, "days": DAYS_BEFORE})
+    spent = [Spent(*row) for row in rows]
+    budgets = [asdict(one) for one in standings(book, spent)]
+    return {"today": today_and_before(spent), "budgets": budgets}

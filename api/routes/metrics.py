@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.answers import json_response
 from api.metrics import Measurements
+from api.model_gauges import set_models
 from api.models import MetricsAnswer
 from api.requests import authenticate, is_loopback
 from api.scrape import Scrape
@@ -51,6 +52,7 @@ async def metrics(request: Request) -> Response:
             "variants_last_day": _variants(found["decided"] or ()),
             "outcomes_last_week": found["unknown"] or [],
             "reviews": found["reviews"] or [],
+            "models": found["models"],
             "ledger": head | (found["covered"] or {}) | (found["gaps"] or {}),
             "outbox": found["outbox"],
             "writer": {"queue_depth": services.writer.queue_depth, "queue_limit": services.settings.append_queue_limit},
@@ -127,6 +129,7 @@ def _set_found(measurements: Measurements, found: dict[str, Any]) -> None:
         help_text = "Share of the approvals that are 1 to 8 days old of which no outcome is known."
         tell("precedent_outcome_unknown_ratio", help_text, {"node": row["node"]}, row["unknown"] / row["approved"])
     measurements.set_reviews(found["reviews"] or ())
+    set_models(measurements, found["models"])
 
 
 SINGLE = (

@@ -60,7 +60,7 @@ class Budget(_Strict):
 
     purpose: Purpose | None = None
     node: str | None = None
-    money: Annotated[Decimal, Field(gt=0, lt=1_000_000_000, allow_inf_nan=False)] | None = None
+    money: Annotated[Decimal, Field(ge=Decimal("0.000001"), lt=1_000_000_000, allow_inf_nan=False)] | None = None
     tokens: Annotated[int, Field(gt=0, lt=2**53)] | None = None
     warn_at: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.8")
 

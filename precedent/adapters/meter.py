@@ -17,7 +17,8 @@ import psycopg
 import structlog
 
 from precedent.adapters.costs import MICROS, TOKENS, CostBook, Purpose, Usage
-from precedent.adapters.spend_store import Spent, begin_call, end_call, read_spent, take_turn
+from precedent.adapters.spend import used_of
+from precedent.adapters.spend_store import begin_call, end_call, read_spent, take_turn
 from precedent.clock import Clock
 from precedent.db.engine import PIPELINE, transaction
 from precedent.errors import BudgetSpent, DatabaseUnavailable
@@ -54,22 +55,6 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One limit of a budget today: in `unit`, tokens or a currency; `warn_at` is a share of `limit`."""
-
-    budget: str
-    unit: str
-    limit: float
-    used: float
-    warn_at: float
-    refused: int
-
-    @property
-    def share(self) -> float:
-        return self.used / self.limit
-
-
-@dataclass(frozen=True, slots=True)
 class _Limit:
     """Of one budget: what may be used, what is, and what this call asks for; None where that has no price."""
 
@@ -100,9 +85,9 @@ class Meter:
 
         Raises: BudgetSpent, noted; DatabaseUnavailable. Then nothing may be sent.
         """
-        call_id, cost = self._clock.new_id(), self._book.cost_micros(call.model, call.most)
+        call_id = self._clock.new_id()
         with self._transaction() as connection:
-            limits = self._limits(connection, call, cost)
+            limits = self._limits(connection, call)
             full = next((limit for limit in limits if not limit.has_room), None)
             begin_call(
                 connection,
@@ -110,7 +95,7 @@ class Meter:
                     **{"chain": self._chain_id, "id": call_id, "model": call.model, "purpose": call.purpose, "node": call.node},
                     **{"attempt": attempt, "is_final": full is not None, "outcome": "refused" if full else "open"},
                     **{"why": full.budget if full else None, "counted": "none" if full else "bound"},
-                    **self._counts(Usage(0) if full else call.most, None if full else cost),
+                    **self._counts(call.model, Usage(0) if full else call.most),
                 },
             )
         if full:
@@ -125,7 +110,7 @@ class Meter:
         row = {
             **{"chain": self._chain_id, "id": held.call_id, "outcome": "failed" if ended.why else "done", "why": ended.why},
             **{"counted": counted, "duration_ms": (self._clock.monotonic_ns() - held.began_ns) // 1_000_000},
-            **self._counts(usage, self._book.cost_micros(call.model, usage)),
+            **self._counts(call.model, usage),
         }
         try:
             with self._transaction() as connection:
@@ -140,22 +125,23 @@ class Meter:
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             yield connection
 
-    def _limits(self, connection: psycopg.Connection, call: Call, cost: int | None) -> list[_Limit]:
+    def _limits(self, connection: psycopg.Connection, call: Call) -> list[_Limit]:
         """Of the budgets that cover the call; behind the lock where there is any."""
         budgets = {name: held for name, held in self._book.budgets.items() if held.covers(call.purpose, call.node)}
         if not budgets:
             return []
         take_turn(connection, self._chain_id)
         spent = read_spent(connection, self._chain_id)
-        asked = {TOKENS: call.most.tokens_in + call.most.tokens_out, self._book.currency: cost}
+        asked = {TOKENS: call.most.tokens_in + call.most.tokens_out, self._book.currency: self._book.cost_micros(call.model, call.most)}
         return [
             _Limit(name, unit, limit, used, asked[unit], float(budgets[name].warn_at) * limit)
             for name in budgets
-            for unit, limit, used in _used(self._book, name, spent)
+            for unit, limit, used in used_of(self._book, name, spent)
         ]
 
-    def _counts(self, usage: Usage, cost: int | None) -> dict[str, object]:
+    def _counts(self, model: str, usage: Usage) -> dict[str, object]:
         """Columns of a row; without a price, there is no currency either."""
+        cost = self._book.cost_micros(model, usage)
         tokens = {"tokens_in": usage.tokens_in, "tokens_cached": usage.tokens_cached, "tokens_out": usage.tokens_out}
         return {**tokens, "cost_micros": cost, "currency": None if cost is None else self._book.currency}
 
@@ -177,27 +163,3 @@ def _spent(call: Call, full: _Limit) -> BudgetSpent:
     return BudgetSpent(
         f"couldn't call {call.model}: of today's budget '{full.budget}', {limit} {full.unit}, {used} are used, and this could use {asked}"
     )
-
-
-def standings(book: CostBook, spent: Sequence[Spent]) -> list[Standing]:
-    """Where each budget stands today."""
-    found = []
-    for name, budget in book.budgets.items():
-        refused = sum(one.refused for one in spent if one.is_today and one.refused_by == name)
-        for unit, limit, used in _used(book, name, spent):
-            scale = 1 if unit == TOKENS else MICROS
-            found.append(Standing(name, unit, limit / scale, used / scale, float(budget.warn_at), refused))
-    return found
-
-
-def _used(book: CostBook, name: str, spent: Sequence[Spent]) -> list[tuple[str, int, int]]:
-    """Unit, limit and what is used today, of each limit of a budget; money in millionths, of today's currency alone."""
-    budget = book.budgets[name]
-    rows = [one for one in spent if one.is_today and budget.covers(one.purpose, one.node)]
-    found = []
-    if budget.tokens is not None:
-        found.append((TOKENS, budget.tokens, sum(one.tokens for one in rows)))
-    if budget.money is not None and book.currency is not None:
-        used = sum(one.cost_micros for one in rows if one.currency == book.currency)
-        found.append((book.currency, int(budget.money * MICROS), used))
-    return found

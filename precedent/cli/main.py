@@ -35,6 +35,7 @@ COMMANDS = {
     "variants": ("precedent.cli.variants", "how each live variant does"),
     "review": ("precedent.cli.review", "what waits for a person, and their answers"),
     "webhook": ("precedent.cli.webhook", "signed messages to servers of yours"),
+    "costs": ("precedent.cli.costs", "what models used and cost, and what is left of their budgets"),
     "outbox": ("precedent.cli.outbox", "messages that decisions left for people"),
 }
 

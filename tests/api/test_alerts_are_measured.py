@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 from in_process import Api
+from spending import plant_calls
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = re.compile(r"\bprecedent_[a-z0-9_]+")
@@ -20,6 +21,7 @@ NOT_ALWAYS = {
 
 
 def told(api: Api) -> str:
+    plant_calls(api.database_url)
     api.decide(facts={"requested_discount_pct": 0.18})
     api.client.post("/decisions/finance", json={})
     return api.client.get("/metrics", headers={"accept": "text/plain"}).text

@@ -16,8 +16,9 @@ from embedding_server import CHAIN, EmbeddingServer, client_of, serve_embeddings
 from psycopg.rows import dict_row
 
 from precedent.adapters.costs import Budget, CostBook, Price, Purpose, Usage, read_book
-from precedent.adapters.meter import Call, Meter, standings
+from precedent.adapters.meter import Call, Meter
 from precedent.adapters.openai import most_tokens
+from precedent.adapters.spend import standings, today_and_before, totals_by
 from precedent.adapters.spend_store import Spent, read_spent, take_turn
 from precedent.clock import SystemClock
 from precedent.db.engine import PIPELINE, connect
@@ -197,7 +198,7 @@ def test_over_its_budget_a_call_is_not_made_and_the_refusal_is_noted(models: Emb
     with pytest.raises(BudgetSpent, match=r"'embedding, all nodes', 0\.00001 EUR, 0\.000001 are used, and this could use 0\.0000"):
         embedder.embed_texts(["a text that is longer"], ["hr"])
     assert models.texts == ["one"]
-    assert counted(calls(database_url)[-1]) == ("refused", "embedding, all nodes", "none", 0, 0, 0, None)
+    assert counted(calls(database_url)[-1]) == ("refused", "embedding, all nodes", "none", 0, 0, 0, 0)
     [standing] = standings(limited, spent(database_url))
     assert (standing.used, standing.limit, standing.refused) == (0.000001, 0.00001, 1)
     with connect(database_url) as connection:  # the next day
@@ -280,6 +281,37 @@ def test_who_reserves_waits_for_whoever_reserves_before(database_url: str) -> No
         first.commit()
         with pytest.raises(BudgetSpent, match="60 are used"):
             second.result()
+
+
+def test_todays_totals_stand_beside_the_mean_of_the_week_before(models: EmbeddingServer, database_url: str) -> None:
+    embedder = OpenAIEmbedder(client_of(models, database_url, book=book()))
+    answer = models.answer
+    for days, tokens in ((8, 10_000), (7, 70), (1, 700), (0, 3000)):
+        models.answer = lambda texts, used=tokens: answer(texts) | {"usage": {"prompt_tokens": used}}  # type: ignore[misc]
+        embedder.embed_texts(["one"], ["finance"])
+        with connect(database_url) as connection:
+            connection.execute(
+                "update precedent.model_calls set began_at = began_at - %s * interval '1 day' where began_at > now() - interval '1 hour'",
+                (days,),
+            )
+    with connect(database_url) as connection:  # one that has no price any more, and was used yesterday alone
+        connection.execute("update precedent.model_calls set currency = null, cost_micros = null where tokens_in = 700")
+    found = {row["currency"]: row for row in today_and_before(spent(database_url, 7))}
+    assert set(found) == {None, "EUR"}
+    assert [found["EUR"][name] for name in ("done", "tokens_in", "tokens_day_mean", "cost_micros", "cost_micros_day_mean")] == [
+        1,
+        3000,
+        10,
+        1500,
+        5,
+    ]
+    assert [found[None][name] for name in ("done", "tokens_in", "tokens_day_mean", "cost_micros")] == [
+        0,
+        0,
+        100,
+        None,
+    ]
+    assert [row["tokens_in"] for row in totals_by(spent(database_url, 7), "day")] == [70, 700, 3000]
 
 
 def test_chains_have_budgets_of_their_own(models: EmbeddingServer, database_url: str) -> None:
