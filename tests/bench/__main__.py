@@ -194,9 +194,10 @@ def _measure_api(
 def _measure_pipeline(home: Path, server: EmbeddedPostgres) -> list[Part]:
     """A day behind two histories, and the real log's days where it is present."""
     short, long = fresh_database(server, "daily_short"), fresh_database(server, "daily_long")
-    parts = [measure_daily(short, long, home, daily.Sizes())]
+    postgres = psutil.Process(server.identity.pid)
+    parts = [measure_daily(short, long, home, postgres, daily.Sizes())]
     with running_api(home, fresh_database(server, "backfill_bench")) as api:
-        backfill = measure_backfill(api, home)
+        backfill = measure_backfill(api, home, postgres)
     return [*parts, backfill] if backfill else parts
 
 
