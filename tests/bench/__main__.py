@@ -22,10 +22,11 @@ from precedent.db.embedded import EmbeddedPostgres, start_embedded
 from precedent.settings import project_root
 from tests.bench import daily
 from tests.bench.analysis import analysis_seconds
+from tests.bench.anatomy import measure_anatomy
 from tests.bench.appends import AppendRow, measure_appends
 from tests.bench.clients import client_name
 from tests.bench.daily import measure_daily
-from tests.bench.endpoint import EndpointRow, measure_endpoints
+from tests.bench.endpoint import WITH_KEY, EndpointRow, measure_endpoints, named_body
 from tests.bench.exports import measure_export
 from tests.bench.growth import Sizes, measure_growth
 from tests.bench.machine import describe_machine, is_quiet
@@ -187,7 +188,11 @@ def _measure_api(
         tell("import")
         import_per_second = import_rate(api, plan.import_cases)
         tell("steady use")
-        parts = [measure_steady(api, plan.rounds, plan.endpoint_seconds), measure_memory(api, plan.rounds, plan.endpoint_seconds)]
+        parts = [
+            measure_anatomy(named_body(0), next(r.api_cpu_us for r in reversed(endpoints) if r.endpoint == WITH_KEY)),
+            measure_steady(api, plan.rounds, plan.endpoint_seconds),
+            measure_memory(api, plan.rounds, plan.endpoint_seconds),
+        ]
         return endpoints, start_mb, loaded_mb, replayed, import_per_second, parts
 
 

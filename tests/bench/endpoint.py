@@ -93,8 +93,12 @@ def _targets(api: Api, noop: Served) -> dict[str, tuple[Target, psutil.Process]]
 def named_target(api: Api) -> Target:
     """Decisions about customers, whose features are looked up, each under an Idempotency-Key of its own."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api.token}"}
-    bodies = [_body(customer_id=f"customer-{number:03d}") for number in range(CUSTOMERS)]
+    bodies = [named_body(number) for number in range(CUSTOMERS)]
     return Target(api.served.url + PATH, headers, bodies, has_keys=True)
+
+
+def named_body(customer: int) -> bytes:
+    return _body(customer_id=f"customer-{customer:03d}")
 
 
 def _body(**more: str) -> bytes:
