@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any
 
 import orjson
+import psycopg
 import structlog
 import yaml
 from fastapi.exceptions import RequestValidationError
@@ -64,6 +65,8 @@ def answer_error(error: Exception) -> Problem:
             return error
         case errors.PolicyInvalid():
             return Problem(422, error.code, str(error), [asdict(problem) for problem in error.problems])
+        case psycopg.Error():  # what could not be reached is DatabaseUnavailable: here the database answered
+            return answer_error(errors.DatabaseRefused(f"{type(error).__name__} {error.sqlstate}: {error}"))
         case PrecedentError():
             status = _status_of(error)
             if status >= 500:
@@ -81,10 +84,12 @@ def answer_error(error: Exception) -> Problem:
     return Problem(500, "INTERNAL", "the request could not be answered")
 
 
-def words_of(error: PrecedentError) -> str:
+def words_of(error: PrecedentError | psycopg.Error) -> str:
     """What a caller is told of an error. The database's own words name hosts, folders and users: they are for the log."""
     if isinstance(error, errors.DatabaseUnavailable):
         return "the database does not answer"
+    if isinstance(error, errors.DatabaseRefused | psycopg.Error):
+        return "the database refuses what this service asks of it"
     return str(error) if _status_of(error) != 500 else "the service found itself in a state that must not be"
 
 

@@ -34,6 +34,7 @@ PrecedentError
 ├── RateExceeded               more requests than the token may make; `after_seconds` says when there is room again
 ├── Unavailable                try again later; what was written is found again by the same Idempotency-Key
 │   ├── DatabaseUnavailable
+│   ├── DatabaseRefused        the database answers, and refuses what this version asks: rights or tables are missing
 │   ├── QueueFull              the bounded append queue is full
 │   ├── ProofPending           recorded, but no signed checkpoint covers it yet
 │   ├── SignerUnavailable      the signer, a process of its own, does not answer
@@ -255,6 +256,10 @@ class Unavailable(PrecedentError):
 
 class DatabaseUnavailable(Unavailable):
     code = "DATABASE_UNAVAILABLE"
+
+
+class DatabaseRefused(Unavailable):
+    code = "DATABASE_REFUSED"
 
 
 class QueueFull(Unavailable):

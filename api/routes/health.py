@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -35,7 +36,7 @@ async def ready(request: Request) -> Response:
         row = await services.reads.fetch_one(HEAD, (services.chain_id,))
         checks["database"] = {"ok": True}
         checks["ledger"] = {"ok": True, "size": row[0] if row else 0, "head": row[1] if row else None}
-    except PrecedentError as error:
+    except (PrecedentError, psycopg.Error) as error:
         log.warning("not_ready", check="database", error=str(error))
         checks["database"] = {"ok": False, "why": words_of(error)}
     try:
@@ -45,7 +46,7 @@ async def ready(request: Request) -> Response:
         checks["policies"] = {"ok": bool(nodes), "active": nodes, "epoch": authority.epoch, "halted": halted}
         if not nodes:
             checks["policies"]["why"] = "no policy is active (precedent policy publish, activate)"
-    except PrecedentError as error:
+    except (PrecedentError, psycopg.Error) as error:
         log.warning("not_ready", check="policies", error=str(error))
         checks["policies"] = {"ok": False, "why": words_of(error)}
     # An anchor that can't be written makes no decision wrong: it is told, and the process stays ready.

@@ -54,7 +54,7 @@ class Reads:
         """All rows of one statement. A connection that died since its last use costs another try, never an error; one whose
         server does not answer costs `fetch_seconds` and is given up.
 
-        Raises: DatabaseUnavailable.
+        Raises: DatabaseUnavailable; psycopg.Error where the database answers and refuses: a right or a table is missing.
         """
         clock = asyncio.get_running_loop().time
         give_up_at = clock() + self._fetch_seconds
@@ -72,7 +72,7 @@ class Reads:
         raise AssertionError("unreachable")
 
     async def fetch_one(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> tuple[Any, ...] | None:
-        """Raises: DatabaseUnavailable."""
+        """Raises: as `fetch`."""
         rows = await self.fetch(statement, parameters)
         return rows[0] if rows else None
 

@@ -17,11 +17,12 @@ import psycopg
 import structlog
 
 from precedent.db.engine import API, Deadline, with_options
-from precedent.errors import DatabaseUnavailable, LedgerBroken, QueueFull
+from precedent.errors import DatabaseRefused, DatabaseUnavailable, LedgerBroken, QueueFull
 from precedent.ledger.entry import Answer, Appended, Claimed, Draft, ReviewMoved, Section, Stale, SubjectMoved
 
 MAX_BATCH_ENTRIES = 256
 MAX_BATCH_BYTES = 1024 * 1024
+MISSING = "42"  # class of errors: a right, a table or a function is not there
 OTHER_BYTES = "PL005"  # what the append says of an id that stands there with other bytes
 
 _APPEND = """
@@ -133,7 +134,7 @@ class Writer:
     async def append(self, draft: Draft) -> Answer:
         """Where `draft` stands, once its commit is durable.
 
-        Raises: QueueFull, DatabaseUnavailable, LedgerBroken.
+        Raises: QueueFull, DatabaseUnavailable, DatabaseRefused, LedgerBroken.
         """
         if self._is_stopping:
             raise DatabaseUnavailable("couldn't append: this process is stopping")
@@ -178,7 +179,8 @@ class Writer:
                         await self._commit([one])
                     return
                 log.error("append_refused", error=str(error))
-                return _settle(batch, LedgerBroken(f"the ledger refused an entry: {error}"))
+                kind = DatabaseRefused if (error.sqlstate or "").startswith(MISSING) else LedgerBroken
+                return _settle(batch, kind(f"the ledger refused an entry: {error}"))
             except psycopg.Error as error:
                 log.warning("append_unavailable", error=str(error), entries=len(batch))
                 return _settle(batch, DatabaseUnavailable(f"couldn't append: {error}"))
