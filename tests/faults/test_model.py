@@ -202,7 +202,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), shapes=BATCHES)
     def ask_for_other_bytes_under_a_known_id(self, data: st.DataObject, shapes: list[Shape]) -> None:
         known = data.draw(st.sampled_from([draft for draft in self.asked if draft.entry_id in self.model.entries]))
-        bent = replace(known, sections=tuple(replace(part, salt=bytes(32)) for part in known.sections))
+        bent = replace(known, sections=tuple(part._replace(salt=bytes(32)) for part in known.sections))
         with pytest.raises(LedgerBroken):
             append(self.connection, self.chain_id, [*self.drafts(shapes), bent])
 

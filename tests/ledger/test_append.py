@@ -111,7 +111,7 @@ def test_an_unknown_chain_is_refused(connection: psycopg.Connection) -> None:
 
 
 def salted(draft: Draft, salt: bytes) -> Draft:
-    return replace(draft, sections=tuple(replace(part, salt=salt) for part in draft.sections))
+    return replace(draft, sections=tuple(part._replace(salt=salt) for part in draft.sections))
 
 
 APPEND_ONE = """

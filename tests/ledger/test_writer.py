@@ -51,7 +51,7 @@ def test_a_refused_entry_does_not_take_its_neighbours_along(database_url: str) -
     async def body(writer: Writer) -> None:
         known = sample.event(1)
         await writer.append(known)
-        poison = replace(known, sections=tuple(replace(part, salt=bytes(32)) for part in known.sections))
+        poison = replace(known, sections=tuple(part._replace(salt=bytes(32)) for part in known.sections))
         drafts = [sample.event(2), poison, sample.event(3), sample.policy("activate", "9.9.9"), sample.event(4)]
         answers = await asyncio.gather(*(writer.append(draft) for draft in drafts), return_exceptions=True)
         assert [type(answer) for answer in answers] == [Appended, LedgerBroken, Appended, LedgerBroken, Appended]
