@@ -31,9 +31,10 @@ from precedent.model_calls where chain_id = %(chain)s and id = %(id)s and not is
 # Of the UTC day that is under way, and of `days` before it. A session's zone is UTC.
 SPENT = """
 with counted as (
-    select distinct on (c.id) c.* from precedent.model_calls c
+    select c.* from precedent.model_calls c
     where c.chain_id = %(chain)s and c.began_at >= date_trunc('day', statement_timestamp()) - %(days)s * interval '1 day'
-    order by c.id, c.is_final desc
+      and (c.is_final or not exists (
+          select from precedent.model_calls e where e.chain_id = c.chain_id and e.id = c.id and e.is_final))
 )
 select began_at::date as day, began_at >= date_trunc('day', statement_timestamp()) as is_today, model, purpose, node, currency,
     case when outcome = 'refused' then why end as refused_by,

@@ -14,8 +14,9 @@ from importlib.util import find_spec
 
 import typer
 
+from precedent.adapters.costs import read_book
 from precedent.cli import ports, records
-from precedent.errors import DatabaseUnavailable
+from precedent.errors import DatabaseUnavailable, SettingsInvalid
 from precedent.production import DEVELOPMENT_TOKEN, INTERNAL_TOKEN, refused_files
 from precedent.settings import Settings, load_settings
 
@@ -48,7 +49,7 @@ def doctor() -> None:
 
 def examine(settings: Settings) -> list[Finding]:
     """Every check in order; one that fails does not keep the next from running."""
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_python, _packages, _home, _secrets, _ports, _database)
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_python, _packages, _home, _secrets, _models, _ports, _database)
     return [finding for check in checks for finding in check(settings)]
 
 
@@ -100,6 +101,17 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("secrets", "none yet: made at the first start")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    if settings.model_costs_file is None:
+        return
+    try:
+        book = read_book(settings.model_costs_file)
+    except SettingsInvalid as error:
+        yield Finding("models", str(error), "mend it: until then no model is called, and no budget shows in /metrics")
+    else:
+        yield Finding("models", f"prices of {len(book.prices)}, budgets: {', '.join(book.budgets) or 'none'}")
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 from precedent.adapters.costs import Purpose, Usage, read_book
 from precedent.adapters.meter import Call, Ended, Meter
 from precedent.cli.costs import app
+from precedent.cli.doctor import examine
 from precedent.clock import SystemClock
 from precedent.db.engine import connect
 from precedent.ledger.store import chain_id_of
+from precedent.settings import load_settings
 
 COSTS = "currency: EUR\nprices: {wordy: {input: 2, output: 8}}\nbudgets: {all: {tokens: 2000, money: 0.5}}\n"
 
@@ -66,3 +68,15 @@ def test_where_no_model_was_called_it_says_so(database_url: str) -> None:
     with connect(database_url) as connection:
         connection.execute("delete from precedent.model_calls")
     assert said().splitlines()[0] == "no model was called"
+
+
+def test_doctor_reads_the_file_and_says_where_it_is_wrong(tmp_path: Path) -> None:
+    def found() -> tuple[str, bool]:
+        [finding] = [one for one in examine(load_settings(home=tmp_path / "home")) if one.subject == "models"]
+        return finding.text, bool(finding.fix)
+
+    assert found() == ("prices of 1, budgets: all", False)
+    (tmp_path / "costs.yaml").write_text("budgets: {all: {tokens: many}}")
+    text, is_bad = found()
+    assert "budgets.all.tokens" in text
+    assert is_bad
