@@ -40,7 +40,7 @@ async def authenticate(request: Request, services: Services, scope: str, node: s
     Raises: TokenUnknown, ScopeMissing, RateExceeded, DatabaseUnavailable.
     """
     principal = await identify(request, services)
-    allowance = request.scope["allowance"] = services.rates.take(principal.name)
+    allowance = request.scope["allowance"] = services.rates.take(principal.name, principal.rate_per_second)
     allowance.require()
     principal.require(scope, node)
     return principal

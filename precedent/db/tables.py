@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     Identity,
     Index,
     Integer,
@@ -380,6 +381,8 @@ api_tokens = Table(
     Column("expires_at", INSTANT),
     Column("revoked_at", INSTANT),
     Column("followed_at", INSTANT, comment="when another of its name took its place; it works until it expires"),
+    Column("rate_per_second", Double, comment="requests it may make on one API process; null: what the setting says"),
+    CheckConstraint("rate_per_second > 0", name="api_tokens_rate_per_second_check"),
     Index("api_tokens_name_key", "name", unique=True, postgresql_where=text("revoked_at is null and followed_at is null")),
     schema="precedent",
 )

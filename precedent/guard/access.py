@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 
 import psycopg
 
@@ -35,11 +36,12 @@ CACHE_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever calls, and what that token allows; `nodes` may hold EVERY_NODE."""
+    """Whoever calls, and what that token allows; `nodes` may hold EVERY_NODE. Without a rate of its own the setting's holds."""
 
     name: str
     scopes: frozenset[str]
     nodes: frozenset[str]
+    rate_per_second: float | None = None
 
     def require(self, scope: str, node: str | None = None) -> None:
         """Raises: ScopeMissing."""
@@ -55,45 +57,62 @@ class Principal:
 
 
 def create_token(
-    url: str, name: str, scopes: Sequence[str], nodes: Sequence[str] = (EVERY_NODE,), expires_in_days: float | None = None
+    url: str,
+    name: str,
+    scopes: Sequence[str],
+    nodes: Sequence[str] = (EVERY_NODE,),
+    expires_in_days: float | None = None,
+    rate_per_second: float | None = None,
 ) -> str:
     """A new token, to be shown once: only its hash is kept. Its name is the principal of what is done with it.
 
-    Raises: FieldInvalid for an unknown scope, or the name of our own processes; Conflict where a token of that name is in use;
-    DatabaseUnavailable.
+    Raises: FieldInvalid for an unknown scope, the name of our own processes, or a rate that is none; Conflict where a token of that
+    name is in use; DatabaseUnavailable.
     """
     unknown = sorted(set(scopes) - SCOPES)
     if unknown or not scopes:
         raise FieldInvalid(f"no such scopes: {', '.join(unknown) or '(none given)'}; there are {', '.join(sorted(SCOPES))}")
     if name.casefold() == SYSTEM:
         raise FieldInvalid(f"'{SYSTEM}' is the principal of what no person did: take another name")
+    _require_rate(rate_per_second)
     token = PREFIX + secrets.token_urlsafe(32)
     with connect(url) as connection:
         connection.execute(store.REVOKE_EXPIRED, (name,))
         try:
             connection.execute(
-                store.INSERT_ACCESS, (SystemClock().new_id(), name, hash_of(token), list(scopes), list(nodes), expires_in_days)
+                store.INSERT_ACCESS,
+                (SystemClock().new_id(), name, hash_of(token), list(scopes), list(nodes), rate_per_second, expires_in_days),
             )
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(f"a token of the name '{name}' is in use: revoke it first, or take another name") from error
     return token
 
 
-def rotate_token(url: str, name: str, overlap_hours: float = 24, expires_in_days: float | None = None) -> str:
-    """A token that follows the current one of the name, with its scopes and nodes, and so is the same principal. The one before it
-    works for `overlap_hours` more, unless it would have expired before.
+def rotate_token(
+    url: str, name: str, overlap_hours: float = 24, expires_in_days: float | None = None, rate_per_second: float | None = None
+) -> str:
+    """A token that follows the current one of the name, with its scopes and nodes, and so is the same principal; with its rate too,
+    unless another is given. The one before it works for `overlap_hours` more, unless it would have expired before.
 
     Raises: FieldInvalid; Conflict where no token of that name is in use; DatabaseUnavailable.
     """
     if not overlap_hours >= 0:
         raise FieldInvalid("an overlap is 0 hours or more")
+    _require_rate(rate_per_second)
     token = PREFIX + secrets.token_urlsafe(32)
     with connect(url) as connection, connection.transaction():
         row = connection.execute(store.FOLLOW_ACCESS, (overlap_hours, name)).fetchone()
         if row is None:
             raise Conflict(f"no token of the name '{name}' is in use: there is nothing to follow")
-        connection.execute(store.INSERT_ACCESS, (SystemClock().new_id(), name, hash_of(token), *row, expires_in_days))
+        scopes, nodes, rate = row
+        kept = (scopes, nodes, rate_per_second or rate)
+        connection.execute(store.INSERT_ACCESS, (SystemClock().new_id(), name, hash_of(token), *kept, expires_in_days))
     return token
+
+
+def _require_rate(per_second: float | None) -> None:
+    if per_second is not None and not 0 < per_second < inf:
+        raise FieldInvalid("a rate is more than 0 requests a second")
 
 
 def revoke_token(url: str, name: str) -> int:
@@ -117,7 +136,7 @@ def principal_of(url: str, token: str) -> Principal:
         row = connection.execute(store.ACCESS, (hash_of(token),)).fetchone()
     if row is None:
         raise TokenUnknown("the token is unknown, expired or revoked")
-    return Principal(row[0], frozenset(row[1]), frozenset(row[2]))
+    return Principal(row[0], frozenset(row[1]), frozenset(row[2]), row[3])
 
 
 class Access:
@@ -145,7 +164,7 @@ class Access:
         if row is None:
             self._known.pop(digest, None)
             raise TokenUnknown("the token is unknown, expired or revoked")
-        principal = Principal(row[0], frozenset(row[1]), frozenset(row[2]))
+        principal = Principal(row[0], frozenset(row[1]), frozenset(row[2]), row[3])
         self._known[digest] = (principal, now_ns + int(CACHE_SECONDS * 1e9))
         while len(self._known) > CACHE_TOKENS:
             self._known.popitem(last=False)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 ACCESS = """
-select name, scopes, nodes, extract(epoch from expires_at)::float8
+select name, scopes, nodes, rate_per_second
 from precedent.api_tokens
 where token_hash = %s and revoked_at is null and (expires_at is null or expires_at > now())
 """
 
 INSERT_ACCESS = """
-insert into precedent.api_tokens (id, name, token_hash, scopes, nodes, expires_at)
-values (%s, %s, %s, %s, %s, now() + %s * interval '1 day')
+insert into precedent.api_tokens (id, name, token_hash, scopes, nodes, rate_per_second, expires_at)
+values (%s, %s, %s, %s, %s, %s, now() + %s * interval '1 day')
 """
 
 # What has expired must not keep its name from the token that follows it.
@@ -21,7 +21,7 @@ FOLLOW_ACCESS = """
 update precedent.api_tokens
 set followed_at = now(), expires_at = least(expires_at, now() + %s * interval '1 hour')
 where name = %s and revoked_at is null and followed_at is null and (expires_at is null or expires_at > now())
-returning scopes, nodes
+returning scopes, nodes, rate_per_second
 """
 
 REVOKE_ACCESS = "update precedent.api_tokens set revoked_at = now() where name = %s and revoked_at is null"
@@ -30,7 +30,9 @@ IN_USE = """
 select exists (select 1 from precedent.api_tokens where name = %s and revoked_at is null and (expires_at is null or expires_at > now()))
 """
 
-LIST_ACCESS = "select name, scopes, nodes, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"
+LIST_ACCESS = (
+    "select name, scopes, nodes, rate_per_second, created_at, expires_at, revoked_at from precedent.api_tokens order by created_at"
+)
 
 # Until the transaction ends, in every process.
 ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), 0))"

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from streaming import STREAM, line_of, numbers_of
 
 from api.app import create_app
+from precedent.guard.access import create_token
 
 WAIT_SECONDS = 0.4  # how long the impatient server waits for anything
 CONNECTION_LIMIT = 8
@@ -100,6 +101,20 @@ def test_a_token_that_asks_too_often_is_told_when_to_come_back(installed: Instal
         clock.ahead_seconds += 2
         assert client.get("/events").status_code == 200
         assert client.get("/events").status_code == 429
+
+
+def test_a_token_with_a_rate_of_its_own_has_that_and_no_other(installed: Installation) -> None:
+    slow = create_token(installed.database_url, "slow", ["read"], rate_per_second=0.5)
+    quick = create_token(installed.database_url, "quick", ["read"], rate_per_second=50)
+    limited = changed(installed, rate_per_second=2.0, rate_burst_seconds=2.0)
+    with TestClient(create_app(limited.settings, TravellingClock())) as client:
+        for token, policy, allowed in ((slow, "q=1;w=2", 1), (quick, "q=100;w=2", 100), (installed.token, "q=4;w=2", 4)):
+            client.headers["authorization"] = f"Bearer {token}"
+            answer = client.get("/flags")
+            assert answer.headers["ratelimit-policy"] == f'"token";{policy}'
+            assert answer.headers["ratelimit"].startswith(f'"token";r={allowed - 1};')
+        client.headers["authorization"] = f"Bearer {slow}"
+        assert client.get("/flags").status_code == 429
 
 
 def test_a_connection_on_which_nothing_is_asked_ends(impatient: ApiProcess) -> None:

@@ -210,3 +210,22 @@ def test_nothing_follows_a_token_that_is_not_in_use(database_url: str) -> None:
     for name in ("expired", "revoked", "never"):
         with pytest.raises(Conflict):
             rotate_token(database_url, name)
+
+
+def test_a_token_keeps_its_rate_until_another_is_given(database_url: str) -> None:
+    usual = create_token(database_url, "usual", ["read"])
+    quick = create_token(database_url, "quick", ["read"], rate_per_second=5000)
+    assert [principal_of(database_url, one).rate_per_second for one in (usual, quick)] == [None, 5000.0]
+    kept = rotate_token(database_url, "quick")
+    slowed = rotate_token(database_url, "quick", rate_per_second=0.5)
+    assert [principal_of(database_url, one).rate_per_second for one in (kept, slowed)] == [5000.0, 0.5]
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(database_url: str, rate: float) -> None:
+    with pytest.raises(FieldInvalid, match="more than 0"):
+        create_token(database_url, "somebody", ["read"], rate_per_second=rate)
+    token = create_token(database_url, "somebody", ["read"])
+    with pytest.raises(FieldInvalid, match="more than 0"):
+        rotate_token(database_url, "somebody", rate_per_second=rate)
+    assert is_valid_token(database_url, token)

@@ -123,7 +123,7 @@ select ledger.append(%s, array[%s::uuid], array[%s::smallint], array[null::bigin
 def test_sections_that_make_no_entry_are_refused(connection: psycopg.Connection, chain_id: uuid.UUID) -> None:
     good = sample.event()
     core, facts, *_ = good.sections
-    for sections in ((core, core), (facts, core), (facts,), (core, replace(facts, section_id=6)), (replace(core, salt=b"short"),), ()):
+    for sections in ((core, core), (facts, core), (facts,), (core, facts._replace(section_id=6)), (core._replace(salt=b"short"),), ()):
         with pytest.raises(ValueError, match="entry"):
             replace(good, sections=sections)
     for column, stored in (("p_cores", None), ("p_personal", bytes(31)), ("p_shadows", b"")):
