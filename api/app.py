@@ -42,11 +42,12 @@ from api.routes import (
 )
 from api.scrape import Scrape
 from api.services import open_services
-from api.tracing import Traced, provider_of, telling
+from api.tracing import Traced
 from precedent import __version__
 from precedent.clock import Clock
 from precedent.errors import PrecedentError
 from precedent.settings import Settings, load_settings
+from precedent.tracing import provider_of, telling
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -62,8 +63,7 @@ ROUTERS = (
 def create_app(settings: Settings | None = None, clock: Clock | None = None, traces: TracerProvider | None = None) -> FastAPI:
     """An ASGI application; settings come from the environment unless given."""
     settings = settings or load_settings()
-    if traces is None and settings.otlp_endpoint:
-        traces = provider_of(settings.otlp_endpoint)
+    traces = traces or provider_of(settings.otlp_endpoint)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

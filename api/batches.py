@@ -23,6 +23,7 @@ from precedent.errors import Unavailable
 from precedent.ledger.canonical import element_texts, member_texts
 from precedent.ledger.idempotency import require_unused_by_others
 from precedent.ledger.writer import MAX_BATCH_ENTRIES
+from precedent.spans import gathering, span
 
 MAX_ELEMENTS = 1000
 
@@ -103,9 +104,12 @@ async def answer_all(
         for place in places:
             answers[place] = await one(place)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(len(elements), AT_ONCE)):
-            group.create_task(work())
+    with span("batch") as told, gathering():
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(elements), AT_ONCE)):
+                group.create_task(work())
+        if told is not None:
+            told.set_attributes({"precedent.count": len(elements), "precedent.refused": len(elements) - len(recorded)})
     if len(away) == len(elements):
         raise away[0]
     return answers, bool(recorded) and all(recorded)

@@ -27,6 +27,7 @@ from precedent.errors import Unavailable
 from precedent.guard.access import Principal
 from precedent.ledger.entry import Appended
 from precedent.record import Recorded
+from precedent.spans import span
 
 STREAM = "application/x-ndjson"
 STREAMS = frozenset({STREAM, "application/ndjson", "application/jsonl"})
@@ -70,11 +71,12 @@ class Progress:
         if away is not None:
             raise away
 
+    def counts(self) -> dict[str, int]:
+        return {"lines": self.lines, "accepted": self.accepted, "refused": self.refused}
+
     def content(self, chain: str) -> dict[str, Any]:
         return {
-            "lines": self.lines,
-            "accepted": self.accepted,
-            "refused": self.refused,
+            **self.counts(),
             "rejected": self.rejected,
             "last": None if self.last is None else {"id": str(self.last.entry_id)} | receipt_of(self.last, chain),
         }
@@ -85,11 +87,16 @@ async def record_stream(request: Request) -> Response:
     services = services_of(request)
     progress = Progress()
     try:
-        await _record_lines(request, services, progress)
+        with span("stream") as told:
+            try:
+                await _record_lines(request, services, progress)
+            finally:
+                if told is not None:
+                    told.set_attributes({f"precedent.{name}": count for name, count in progress.counts().items()})
         if not progress.lines:
             raise field_invalid("", "a stream has at least one event")
     except ClientDisconnect:
-        log.warning("stream_broke_off", **{name: getattr(progress, name) for name in ("lines", "accepted", "refused")})
+        log.warning("stream_broke_off", **progress.counts())
         raise
     except Exception as error:
         return _problem(request, services, progress, answer_error(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from dagster_project.defs import keys, learning, ledger, memory, operations, warehouse
+from dagster_project.traced import traced_in_process
 
 defs = dg.Definitions.merge(
     keys.defs,
@@ -14,5 +15,5 @@ defs = dg.Definitions.merge(
     learning.defs,
     operations.defs,
     # Steps are seconds long: a process for each would pay several seconds of imports.
-    dg.Definitions(executor=dg.in_process_executor),
+    dg.Definitions(executor=traced_in_process),
 )

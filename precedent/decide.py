@@ -101,9 +101,9 @@ class Decider:
                     raise
                 return replayed(await first_entry(self._entries, call.claim, first))
             with span("append") as told:
-                if told is not None:
-                    told.set_attribute("precedent.decision_id", str(prepared.draft.entry_id))
                 answer = await self._writer.append(prepared.draft)
+                if told is not None and isinstance(answer, Appended):
+                    told.set_attributes({"precedent.seq": answer.seq, "precedent.decision_id": str(answer.entry_id)})
             match answer:
                 case Appended():
                     if prepared.subject is not None:
@@ -135,8 +135,10 @@ class Decider:
             memory = await self._memory.read(question.node, declared, typed.rules, entities, now_us, is_asked=question.wants_precedents)
         moment = moment_of(now_us, policy.document.time_zone)
         control = authority.control(question.node, action)
-        with span("policy"):
+        with span("policy") as told:
             result = evaluate(policy, action, typed.rules, rule_values(memory), moment, control)
+            if told is not None:
+                told.set_attributes({"precedent.node": question.node, "precedent.action": action, "precedent.verdict": result.verdict})
         core: dict[str, Any] = {
             "node": question.node,
             "action": action,

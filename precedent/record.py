@@ -18,6 +18,7 @@ from precedent.ledger.store import Entries, StoredEntry
 from precedent.ledger.subjects import Subject, Subjects
 from precedent.ledger.writer import Writer
 from precedent.policy.facts import type_metrics
+from precedent.spans import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,17 @@ class Recorder:
         """
         self._require_past(observation.as_of_us, f"{observation.pointer}/as_of")
         self._require_past(observation.observed_at_us, f"{observation.pointer}/observed_at")
-        decision = await self.find_decision(observation.decision_id)
-        permit(decision.core["node"])
-        core, facts = await self._judge(decision, observation, call)
-        answer = await self._writer.append(
-            self._draft(Kind.OUTCOME, {Section.CORE: core, Section.FACTS: facts}, call, self._clock.new_id())
-        )
+        with span("judge") as told:
+            decision = await self.find_decision(observation.decision_id)
+            permit(decision.core["node"])
+            core, facts = await self._judge(decision, observation, call)
+            if told is not None:
+                told.set_attributes({"precedent.node": decision.core["node"], "precedent.action": decision.core["action"]})
+        draft = self._draft(Kind.OUTCOME, {Section.CORE: core, Section.FACTS: facts}, call, self._clock.new_id())
+        with span("append") as told:
+            answer = await self._writer.append(draft)
+            if told is not None and isinstance(answer, Appended):
+                told.set_attributes({"precedent.seq": answer.seq})
         return await self._recorded(answer, core, facts, call)
 
     async def revision_of(self, outcome: Recorded) -> int:

@@ -17,6 +17,7 @@ from precedent.ledger.writer import Writer
 from precedent.people.answers import Said, answer_core, require_answerable, require_digest, require_other_person, review_of
 from precedent.people.review_store import REVIEW_OF
 from precedent.record import Recorded
+from precedent.spans import span
 
 
 class Reviewer:
@@ -38,9 +39,14 @@ class Reviewer:
         FieldInvalid, IdempotencyKeyReused and QueueFull, with nothing recorded; DatabaseUnavailable, after which the same claim
         finds again what a lost commit recorded.
         """
-        decision = await self._find_decision(said.decision_id)
-        permit(decision.core["node"])
-        actor = await self._actor_of(decision)
+        with span("judge") as told:
+            decision = await self._find_decision(said.decision_id)
+            permit(decision.core["node"])
+            actor = await self._actor_of(decision)
+            if told is not None:
+                told.set_attributes(
+                    {"precedent.node": decision.core["node"], "precedent.action": decision.core["action"], "precedent.answer": said.answer}
+                )
         for _ in range(MAX_TRIES):
             try:
                 core = await self._judge(said, decision, actor, call)
@@ -59,7 +65,11 @@ class Reviewer:
                 claim=claim.claim if claim else None,
                 fingerprint=claim.fingerprint if claim else None,
             )
-            match await self._writer.append(draft):
+            with span("append") as told:
+                answered = await self._writer.append(draft)
+                if told is not None and isinstance(answered, Appended):
+                    told.set_attributes({"precedent.seq": answered.seq})
+            match answered:
                 case Appended() as place:
                     return Recorded(place, core, {})
                 case Claimed() as claimed:

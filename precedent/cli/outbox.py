@@ -22,6 +22,7 @@ from precedent.people.channels import open_loops, open_slack
 from precedent.people.notify import drain, now_of
 from precedent.production import require_production_files
 from precedent.settings import Settings, load_settings
+from precedent.tracing import provider_of, telling
 
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
@@ -34,7 +35,7 @@ def drain_command(limit: Annotated[int, typer.Option(min=1, help="deliver no mor
     settings, clock = load_settings(), SystemClock()
     with _opened(settings) as (connection, chain_id):
         waiting = store.count_messages(connection, chain_id).waiting
-    with open_slack(settings, clock) as deliver:
+    with telling(provider_of(settings.otlp_endpoint)), open_slack(settings, clock) as deliver:
         if deliver is None:
             typer.echo(f"Slack is off (PRECEDENT_SLACK_BOT_TOKEN is empty): nothing was delivered; waiting: {waiting}")
             return
@@ -53,7 +54,10 @@ def run_command() -> None:
         pass
     # Blocked before any thread begins, so that all inherit it and the signal waits for `sigwait`.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
-    with open_loops(settings, database_url(settings), chain_id, clock, open_keyring(settings)) as loops:
+    with (
+        telling(provider_of(settings.otlp_endpoint)),
+        open_loops(settings, database_url(settings), chain_id, clock, open_keyring(settings)) as loops,
+    ):
         for loop in loops:
             loop.start()
         typer.echo("delivering")

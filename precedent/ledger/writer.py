@@ -19,6 +19,7 @@ import structlog
 from precedent.db.engine import API, Deadline, with_options
 from precedent.errors import DatabaseRefused, DatabaseUnavailable, LedgerBroken, QueueFull
 from precedent.ledger.entry import Answer, Appended, Claimed, Draft, ReviewMoved, Section, Stale, SubjectMoved
+from precedent.spans import Cause, here, span
 
 MAX_BATCH_ENTRIES = 256
 MAX_BATCH_BYTES = 1024 * 1024
@@ -38,8 +39,8 @@ LONGEST_PAUSE_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
-# A draft, its answer, and until when its commit is tried.
-Waiting: TypeAlias = tuple[Draft, "asyncio.Future[Answer]", float]
+# A draft, its answer, until when its commit is tried, and the span that waits for it, if one is told.
+Waiting: TypeAlias = tuple[Draft, "asyncio.Future[Answer]", float, Cause | None]
 
 
 def append(connection: psycopg.Connection, chain_id: UUID, drafts: Sequence[Draft]) -> list[Answer]:
@@ -142,7 +143,7 @@ class Writer:
             raise QueueFull(f"{len(self._waiting)} entries wait for a commit already")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((draft, future, loop.time() + self._timeout_seconds))
+        self._waiting.append((draft, future, loop.time() + self._timeout_seconds, here()))
         self._arrival.set()
         return await future
 
@@ -165,7 +166,7 @@ class Writer:
         pause_seconds = 0.02
         while batch:
             try:
-                answers = await self._send([draft for draft, _, _ in batch])
+                answers = await self._send_told(batch)
             except psycopg.OperationalError as error:
                 await self._disconnect()
                 batch = self._refuse_late(batch, pause_seconds, error)
@@ -188,7 +189,7 @@ class Writer:
                 log.exception("append_failed")
                 return _settle(batch, error)
             else:
-                for (_, future, _), answer in zip(batch, answers, strict=True):
+                for (_, future, *_), answer in zip(batch, answers, strict=True):
                     if not future.done():
                         future.set_result(answer)
                 return
@@ -203,6 +204,13 @@ class Writer:
             log.warning("append_unavailable", error=str(error), entries=len(late))
             _settle(late, DatabaseUnavailable(f"couldn't append: {error}"))
         return [one for one in batch if one[2] > now]
+
+    async def _send_told(self, batch: list[Waiting]) -> list[Answer]:
+        with span("commit", (cause for *_, cause in batch)) as told:
+            answers = await self._send([draft for draft, *_ in batch])
+            if told is not None:
+                told.set_attributes(_told_of(answers))
+            return answers
 
     async def _send(self, drafts: list[Draft]) -> list[Answer]:
         connection = await self._connect()
@@ -224,7 +232,13 @@ class Writer:
                 await connection.close()
 
 
+def _told_of(answers: list[Answer]) -> dict[str, int]:
+    seqs = [answer.seq for answer in answers if isinstance(answer, Appended)]
+    places = {"precedent.first_seq": seqs[0], "precedent.last_seq": seqs[-1]} if seqs else {}
+    return {"precedent.count": len(answers), "precedent.appended": len(seqs)} | places
+
+
 def _settle(batch: list[Waiting], error: Exception) -> None:
-    for _, future, _ in batch:
+    for _, future, *_ in batch:
         if not future.done():
             future.set_exception(error)

@@ -19,6 +19,7 @@ from precedent.adapters.contract import AdapterUnavailable
 from precedent.clock import EPOCH, Clock
 from precedent.guard.redact import redact_text
 from precedent.people import store
+from precedent.spans import correlation_of_run, is_told, span
 
 MAX_ATTEMPTS = 10
 # The first pause must outlast one delivery, or a second process would begin it anew: adapters stop at 10 s.
@@ -96,13 +97,16 @@ def drain(
             )
             if claimed is None:
                 break
-            counts[_deliver(connection, claimed, deliver, clock)] += 1
+            counts[_deliver(connection, chain_id, claimed, deliver, clock)] += 1
     return Drained(**counts)
 
 
-def _deliver(connection: psycopg.Connection[Any], claimed: store.Claimed, deliver: Deliver, clock: Clock) -> str:
+def _deliver(connection: psycopg.Connection[Any], chain_id: UUID, claimed: store.Claimed, deliver: Deliver, clock: Clock) -> str:
     try:
-        deliver(claimed)
+        with span("deliver", follows=_cause_of(connection, chain_id, claimed)) as told:
+            if told is not None:
+                told.set_attributes({"precedent.topic": claimed.topic, "precedent.attempt": claimed.attempts})
+            deliver(claimed)
     except Exception as error:
         is_dead = claimed.attempts >= MAX_ATTEMPTS
         words = redact_text(f"{type(error).__name__}: {error}")[:ERROR_LIMIT_CHARACTERS]
@@ -111,6 +115,16 @@ def _deliver(connection: psycopg.Connection[Any], claimed: store.Claimed, delive
     # If we crash here the message goes out again: twice is the price of never losing one.
     store.mark_delivered(connection, claimed.id, now_of(clock))
     return "delivered"
+
+
+def _cause_of(connection: psycopg.Connection[Any], chain_id: UUID, claimed: store.Claimed) -> str | None:
+    """The correlation id of the request, or of the pipeline's run, that left the message; looked up only where a trace is told."""
+    if not is_told():
+        return None
+    if claimed.entry_id is None:
+        run_id: str | None = claimed.payload.get("run_id")
+        return run_id and correlation_of_run(run_id)
+    return store.correlation_of(connection, chain_id, claimed.entry_id)
 
 
 def message_of(claimed: store.Claimed) -> Message:

@@ -47,6 +47,15 @@ _OF_QUEUE = {
             and (w.paused_until is null or w.paused_until <= %(now)s))""",
 }
 CLAIM = {queue: _CLAIM.format(of_queue=condition) for queue, condition in _OF_QUEUE.items()}
+# The core is the first of an entry's sections.
+CORRELATION = """
+select coalesce(c.core ->> 'correlation_id', c.core -> 'call' ->> 'correlation_id')
+from ledger.entry e
+join ledger.section s on s.chain_id = e.chain_id and s.seq = e.seq and not s.is_personal
+cross join lateral (select convert_from(s.stored[1], 'utf8')::jsonb as core) c
+where e.chain_id = %s and e.entry_id = %s
+"""
+
 # A message about something that is no entry.
 ADD = """
 insert into precedent.outbox (chain_id, topic, payload, created_at, next_attempt_at)
@@ -156,6 +165,12 @@ def claim_message(
             },
         )
         return cursor.fetchone()
+
+
+def correlation_of(connection: psycopg.Connection[Any], chain_id: UUID, entry_id: UUID) -> str | None:
+    """The correlation id of the request that an entry came from; None where there was none."""
+    row = connection.execute(CORRELATION, (chain_id, entry_id)).fetchone()
+    return row[0] if row else None
 
 
 def mark_delivered(connection: psycopg.Connection[Any], message_id: int, at: datetime) -> None:
