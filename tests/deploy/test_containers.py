@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import yaml
 
+from precedent.adapters.costs import read_book
 from precedent.db.migrate import check
 from precedent.settings import Settings, load_settings, project_root
 
@@ -89,6 +90,11 @@ def test_services_and_volumes_that_are_named_exist() -> None:
 def test_only_the_api_and_the_preparation_see_the_keys() -> None:
     holders = {name: volume for name, service in ours().items() for volume in service["volumes"] if volume.startswith("keys:")}
     assert holders == {"api": "keys:/keys:ro", "prepare": "keys:/keys"}
+
+
+def test_the_example_of_what_models_cost_is_one() -> None:
+    example = read_book(DEPLOY / "config" / "model-costs.example.yaml")
+    assert (example.currency, list(example.budgets)) == ("EUR", ["everything"])
 
 
 def test_the_image_copies_only_what_exists_and_its_context_holds_it() -> None:
