@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     outbox: Literal["inline", "process"] = Field(
         "inline", description="who delivers messages: each API process, or process: `precedent outbox run` alone"
     )
+    outbox_keep_days: int = Field(30, ge=1, description="how long delivered messages are kept; dead ones stay until they are replayed")
     webhook_networks: str = Field("", description="networks that webhooks may reach besides public addresses, with commas, as 10.1.0.0/16")
     slack_base_url: str = Field("https://slack.com/api", description="where Slack's Web API is; tests point it at loopback")
 

@@ -106,6 +106,7 @@ FUNCTIONS: dict[str, frozenset[str]] = {
     "ledger.u64_at": _roles("api pipeline eraser analyst"),
     "ledger.instant": _roles("api pipeline eraser analyst"),
     "precedent.index_scope": _roles("pipeline"),
+    "precedent.forget_delivered": _roles("api"),
 }
 # Those that run as the owner: each is a way into the record and is read with that in mind.
 RUN_AS_OWNER = {
@@ -116,6 +117,7 @@ RUN_AS_OWNER = {
     "ledger.personal_seqs",
     "ledger.erasure_bars",
     "precedent.index_scope",
+    "precedent.forget_delivered",
 }
 
 # Kinds of entry by who may append them.

@@ -26,6 +26,7 @@ REPEATABLE = (
     ("precedent.ledger", "project_webhooks.sql"),
     ("precedent.ledger", "erase.sql"),
     ("precedent.memory", "scope_index.sql"),
+    ("precedent.people", "forget_delivered.sql"),
     ("precedent.db", "rights.sql"),
 )
 

@@ -95,6 +95,7 @@ grant execute on function ledger.u8(integer), ledger.u64_at(bytea, integer), led
     to precedent_api, precedent_pipeline, precedent_eraser, precedent_analyst;
 
 grant select on all tables in schema ledger, precedent to precedent_api;
+grant execute on function precedent.forget_delivered(uuid, timestamptz, integer) to precedent_api;
 grant update (attempts, next_attempt_at, delivered_at, dead_at, last_error) on precedent.outbox to precedent_api;
 grant update (status, status_reason, paused_until) on precedent.webhook_endpoints to precedent_api;
 

@@ -355,6 +355,7 @@ outbox = Table(
     Index("outbox_people_idx", "next_attempt_at", postgresql_where=text(f"{_WAITING} and endpoint_id is null")),
     Index("outbox_webhooks_idx", "next_attempt_at", postgresql_where=text(f"{_WAITING} and endpoint_id is not null")),
     Index("outbox_dead_idx", "id", postgresql_where=text("dead_at is not null")),
+    Index("outbox_delivered_idx", "chain_id", "delivered_at", postgresql_where=text("delivered_at is not null")),
     schema="precedent",
 )
 

@@ -39,7 +39,7 @@ def open_loops(settings: Settings, url: str, chain_id: UUID, clock: Clock, keyri
     with open_slack(settings, clock) as deliver:
         loops = [OutboxLoop(connector, chain_id, deliver, clock)] if deliver else []
         webhooks = Webhooks(connector, chain_id, keyring, webhook_rules(settings), clock)
-        yield [*loops, OutboxLoop(connector, chain_id, webhooks.deliver, clock, queue=Queue.WEBHOOKS)]
+        yield [*loops, OutboxLoop(connector, chain_id, webhooks.deliver, clock, queue=Queue.WEBHOOKS, keep_days=settings.outbox_keep_days)]
 
 
 def _post(slack: SlackAdapter, claimed: Claimed) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,14 +19,16 @@ import structlog
 
 from precedent.clock import Clock
 from precedent.errors import PrecedentError
-from precedent.people.notify import Connect, Deliver, Drained, drain
-from precedent.people.store import Queue
+from precedent.people.notify import Connect, Deliver, Drained, drain, now_of
+from precedent.people.store import Queue, forget_delivered
 
 log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 BATCH = 100  # messages between two looks at the counts
+FORGET_BATCH = 500  # a few ms each; one a turn in which nothing was due
+FORGET_EVERY_SECONDS = 3600.0
 
 
 class OutboxLoop:
@@ -39,7 +42,9 @@ class OutboxLoop:
         clock: Clock,
         pause: Callable[[float], object] | None = None,
         queue: Queue = Queue.PEOPLE,
+        keep_days: int | None = None,
     ) -> None:
+        """With `keep_days` it also removes what was delivered longer ago, of either queue."""
         self._connect = connect
         self._chain_id = chain_id
         self._deliver = deliver
@@ -47,6 +52,8 @@ class OutboxLoop:
         self._queue = queue
         self._ending = threading.Event()
         self._pause = pause or self._ending.wait
+        self._keep_days = keep_days
+        self._forget_after_ns = 0
         self._thread: threading.Thread | None = None
         self._failures = 0
 
@@ -90,7 +97,19 @@ class OutboxLoop:
             self._failures = 0
             _tell(done)
             if done.delivered + done.failed + done.dead < BATCH:
+                self._forget_by(connection)
                 self._pause(IDLE_SECONDS)
+
+    def _forget_by(self, connection: psycopg.Connection[Any]) -> None:
+        """A batch of what is old enough, where there may be some: the next turn goes on where that was not all."""
+        if self._keep_days is None or self._clock.monotonic_ns() < self._forget_after_ns:
+            return
+        before = now_of(self._clock) - timedelta(days=self._keep_days)
+        gone = forget_delivered(connection, self._chain_id, before, FORGET_BATCH)
+        if gone < FORGET_BATCH:
+            self._forget_after_ns = self._clock.monotonic_ns() + int(FORGET_EVERY_SECONDS * 1e9)
+        if gone:
+            log.info("outbox_forgot", count=gone)
 
     def _after(self, failures: int) -> float:
         """Seconds to wait for the database: doubled each time, then shortened at random by up to a half."""

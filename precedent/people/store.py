@@ -86,6 +86,9 @@ order by o.id
 limit %(limit)s
 """
 
+# By a function that removes nothing else (forget_delivered.sql).
+FORGET = "select precedent.forget_delivered(%s, %s, %s)"
+
 COUNTS = """
 select count(*) filter (where delivered_at is null and dead_at is null), count(*) filter (where dead_at is not null),
        count(*) filter (where delivered_at is not null)
@@ -182,6 +185,12 @@ def mark_failed(
 ) -> None:
     """Keep the error, and the pause that the claim booked unless `not_before` is later; with `dead_at` it was the last attempt."""
     connection.execute(FAILED, (error, not_before, dead_at, message_id))
+
+
+def forget_delivered(connection: psycopg.Connection[Any], chain_id: UUID, before: datetime, limit: int) -> int:
+    """Remove up to so many messages that were delivered before the moment, and more than a day ago; how many. None is dead or waits."""
+    row = connection.execute(FORGET, (chain_id, before, limit)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def replay_dead(connection: psycopg.Connection[Any], chain_id: UUID, now: datetime, ids: list[int] | None) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
@@ -16,9 +17,12 @@ from precedent.errors import DatabaseUnavailable
 from precedent.ledger.store import chain_id_of
 from precedent.people.notify import Connect
 from precedent.people.outbox_loop import OutboxLoop
-from precedent.people.store import Claimed
+from precedent.people.store import Claimed, forget_delivered
 
 LONG = 60
+AGE = """
+update precedent.outbox set delivered_at = now() - %s * interval '1 day', dead_at = case when %s then now() end where id = %s
+"""
 
 
 @pytest.fixture
@@ -110,3 +114,62 @@ def test_stopping_waits_for_the_message_under_way_and_begins_no_other(database_u
     with psycopg.connect(database_url) as owner:
         rows = owner.execute("select attempts, delivered_at is not null from precedent.outbox order by id").fetchall()
     assert rows == [(1, True), (0, False)]
+
+
+def aged(url: str, *days: int | None, is_dead: bool = False) -> list[int]:
+    """Messages that were delivered so many days ago, or not at all."""
+    append_all(url, [decision(n + 1) for n in range(len(days))])
+    with psycopg.connect(url) as owner:
+        ids = [row[0] for row in owner.execute("select id from precedent.outbox order by id desc limit %s", (len(days),))][::-1]
+        for message, age in zip(ids, days, strict=True):
+            owner.execute(AGE, (age, is_dead, message))
+    return ids
+
+
+def test_what_was_delivered_long_ago_goes_in_batches_and_nothing_else(
+    database_url: str, connector: Connect, chain_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("precedent.people.outbox_loop.FORGET_BATCH", 2)
+    ids = aged(database_url, 31, 40, 35, 32, 33, 29, 1, None, 60)
+    with psycopg.connect(database_url) as owner:
+        owner.execute("update precedent.outbox set dead_at = now() where id in (%s, %s)", (ids[-1], ids[-2]))
+    left: list[list[int]] = []
+
+    def pause(_: float) -> None:
+        with psycopg.connect(database_url) as owner:
+            left.append([row[0] for row in owner.execute("select id from precedent.outbox order by id")])
+        if len(left) == 5:
+            loop.end()
+
+    def refuse(_: Claimed) -> None:
+        raise AssertionError("nothing is due")
+
+    loop = OutboxLoop(connector, chain_id, refuse, SystemClock(), pause, keep_days=30)
+    loop.run()
+    oldest_first = [ids[n] for n in (1, 2, 4, 3, 0)]
+    assert left == [[one for one in ids if one not in oldest_first[:gone]] for gone in (2, 4, 5, 5, 5)]
+
+
+def test_whoever_may_remove_messages_may_not_remove_what_is_new_waits_or_is_dead(
+    database_url: str, connector: Connect, chain_id: UUID
+) -> None:
+    ids = aged(database_url, 0, None, 2)
+    dead = aged(database_url, 2, is_dead=True)
+    with connector() as connection:
+        assert forget_delivered(connection, chain_id, datetime(9999, 1, 1, tzinfo=UTC), 100) == 1
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("delete from precedent.outbox")
+        rows = [row[0] for row in connection.execute("select id from precedent.outbox order by id")]
+    assert rows == sorted([*ids[:2], *dead])
+
+
+def test_without_a_time_to_keep_them_nothing_is_removed(database_url: str, connector: Connect, chain_id: UUID) -> None:
+    aged(database_url, 4000)
+
+    def pause(_: float) -> None:
+        loop.end()
+
+    loop = OutboxLoop(connector, chain_id, lambda _: None, SystemClock(), pause)
+    loop.run()
+    with psycopg.connect(database_url) as owner:
+        assert owner.execute("select count(*) from precedent.outbox").fetchone() == (1,)
