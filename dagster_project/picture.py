@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN, HEAD = 250, 26, 52, 10, 16, 34
-COLOURS = {"ledger": "#1f4e79", "warehouse": "#2a7f62", "memory": "#8a5a9e"}
+COLOURS = {"ledger": "#1f4e79", "warehouse": "#2a7f62", "memory": "#8a5a9e", "learning": "#a65f1e"}
 OTHER = "#66707a"
 STYLE = "text{font:12px ui-monospace,monospace;fill:#fff}.head{font-weight:600}path{fill:none;stroke:#9aa5ad;stroke-width:1.2}"
 

@@ -57,12 +57,13 @@ def instance(pipeline: RunningPipeline, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def test_days_that_changed_are_computed_without_being_asked(pipeline: RunningPipeline, module_database_url: str) -> None:
     record(module_database_url, 3)
-    (run,) = pipeline.ended(1, tags=[{"key": "dagster/sensor_name", "value": "new_outcomes"}])
-    assert (run["jobName"], run["status"]) == ("aggregator", "SUCCESS")
-    assert run["tags"]["dagster/asset_partition_range_start"] == days_ago(3).date().isoformat()
+    runs = pipeline.ended(2, tags=[{"key": "dagster/sensor_name", "value": "new_outcomes"}])
+    assert sorted((run["jobName"], run["status"]) for run in runs) == [("aggregator", "SUCCESS"), ("distill", "SUCCESS")]
+    assert {run["tags"]["dagster/asset_partition_range_start"] for run in runs} == {days_ago(3).date().isoformat()}
     with psycopg.connect(module_database_url) as connection:
         days = [day for (day,) in connection.execute("select distinct as_of_date from analytics.entity_features order by 1")]
-    assert days[0] == days_ago(3).date()
+        snapshots = connection.execute("select period_start::date from precedent.knowledge_snapshots order by 1").fetchall()
+    assert (days[0], snapshots) == (days_ago(3).date(), [(days_ago(3).date(),)])
 
 
 def test_what_was_missed_at_six_is_caught_up_with(pipeline: RunningPipeline, instance: dg.DagsterInstance) -> None:
