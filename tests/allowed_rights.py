@@ -21,11 +21,14 @@ def _roles(words: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Who reads a table or view, all columns of it, which columns a role may set, and who adds rows. Nobody has any other right on it."""
+    """Who reads a table or view, all columns of it, which columns a role may set, who adds rows, and who reads some columns alone.
+    Nobody has any other right on it.
+    """
 
     read: frozenset[str]
     update: Mapping[str, frozenset[str]] = field(default_factory=dict)
     insert: frozenset[str] = frozenset()
+    read_columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def _read_by(words: str) -> Rights:
@@ -69,7 +72,12 @@ RELATIONS: dict[str, Rights] = {
 }
 
 # Where webhooks go is an administrator's to say; who sends them notes that an endpoint is gone, or asked for patience.
-RELATIONS["precedent.webhook_endpoints"] = Rights(_roles("api"), {API: frozenset({"status", "status_reason", "paused_until"})})
+# The pipeline knows who asked to hear of failed runs, and not where they are.
+RELATIONS["precedent.webhook_endpoints"] = Rights(
+    _roles("api"),
+    {API: frozenset({"status", "status_reason", "paused_until"})},
+    read_columns={PIPELINE: frozenset({"chain_id", "id", "status", "topics"})},
+)
 
 # Memory is derived by the pipeline and only added to.
 RELATIONS |= {

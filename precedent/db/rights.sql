@@ -104,8 +104,9 @@ grant select on ledger.chain, ledger.entry, precedent.ledger_heads, precedent.ev
     precedent.policy_versions, precedent.policy_proposals, precedent.change_control, precedent.node_flags, precedent.policy_variants_stats,
     precedent.outbox to precedent_pipeline;
 grant select (chain_id, seq, is_personal, section_ids, salts, stored) on ledger.section to precedent_pipeline;
--- It tells people when a run failed.
+-- It tells people when a run failed, and whichever endpoint asked for that; not where that is.
 grant insert on precedent.outbox to precedent_pipeline;
+grant select (chain_id, id, status, topics) on precedent.webhook_endpoints to precedent_pipeline;
 -- Memory: rows are added, never changed. Whose data was erased is known here, so that nothing of theirs is derived again.
 grant select on precedent.erasures to precedent_pipeline;
 grant select, insert on precedent.embedding_models, precedent.knowledge_snapshots, precedent.decision_embeddings_384,

@@ -356,8 +356,12 @@ outbox = Table(
     Index("outbox_webhooks_idx", "next_attempt_at", postgresql_where=text(f"{_WAITING} and endpoint_id is not null")),
     Index("outbox_dead_idx", "id", postgresql_where=text("dead_at is not null")),
     Index("outbox_delivered_idx", "chain_id", "delivered_at", postgresql_where=text("delivered_at is not null")),
+    Index(  # a failed run is told once: to people, and to each endpoint
+        "outbox_run_idx", "chain_id", text("(payload ->> 'run_id')"), "topic", "endpoint_id", unique=True,
+        postgresql_where=text("entry_id is null and payload ->> 'run_id' is not null"), postgresql_nulls_not_distinct=True,
+    ),
     schema="precedent",
-)
+)  # fmt: skip
 
 # The mapping that erasure deletes: from a keyed hash of a pseudonym to the random id that everything else carries.
 subjects = Table(

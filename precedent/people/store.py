@@ -56,10 +56,19 @@ cross join lateral (select convert_from(s.stored[1], 'utf8')::jsonb as core) c
 where e.chain_id = %s and e.entry_id = %s
 """
 
-# A message about something that is no entry.
+# A message about something that is no entry; about one run, one of its topic.
 ADD = """
 insert into precedent.outbox (chain_id, topic, payload, created_at, next_attempt_at)
 values (%(chain_id)s, %(topic)s, %(payload)s, %(now)s, %(now)s)
+on conflict do nothing
+"""
+
+ADD_TO_ENDPOINTS = """
+insert into precedent.outbox (chain_id, endpoint_id, topic, payload, created_at, next_attempt_at)
+select w.chain_id, w.id, %(topic)s, %(payload)s, %(now)s, %(now)s
+from precedent.webhook_endpoints w
+where w.chain_id = %(chain_id)s and w.status = 'active' and %(topic)s = any (w.topics)
+on conflict do nothing
 """
 
 DELIVERED = "update precedent.outbox set delivered_at = %s, last_error = null where id = %s"
@@ -138,8 +147,13 @@ class Counts:
 
 
 def add_message(connection: psycopg.Connection[Any], chain_id: UUID, topic: str, payload: Mapping[str, Any], now: datetime) -> None:
-    """A message that is due at once."""
+    """A message to people that is due at once; none where they were told that of its `run_id` before."""
     connection.execute(ADD, {"chain_id": chain_id, "topic": topic, "payload": Jsonb(payload), "now": now})
+
+
+def add_webhooks(connection: psycopg.Connection[Any], chain_id: UUID, topic: str, payload: Mapping[str, Any], now: datetime) -> None:
+    """As `add_message`, to each endpoint that asked for the topic."""
+    connection.execute(ADD_TO_ENDPOINTS, {"chain_id": chain_id, "topic": topic, "payload": Jsonb(payload), "now": now})
 
 
 def claim_message(

@@ -26,7 +26,8 @@ from precedent.people.store import Claimed
 from precedent.people.webhook_store import Endpoint
 from precedent.settings import Settings
 
-# As in ledger/project_webhooks.sql.
+# As in ledger/project_webhooks.sql, but for what is no entry: pipeline_alerts.py leaves that.
+JOB_FAILED = "job.failed"
 TOPICS = {
     "decision.recorded": "each decision",
     "decision.escalated": "a decision that waits for a person",
@@ -35,6 +36,7 @@ TOPICS = {
     "outcome.recorded": "what came of a decision",
     "policy.changed": "a policy was activated, deactivated or withdrawn",
     "flag.changed": "an action's flag or the kill switch was set",
+    JOB_FAILED: "a run of the pipeline failed",
 }
 TEST = "webhook.test"
 
@@ -70,16 +72,12 @@ class Webhook:
 
 
 def webhook_of(claimed: Claimed) -> Webhook:
-    """What a row of the outbox says: the entry's place and names.
-
-    Raises: ValueError for a message about no entry, which is for people alone.
-    """
-    if claimed.entry_id is None:
-        raise ValueError(f"{claimed.topic} is about no entry: it goes to no webhook")
+    """What a row of the outbox says: the place and names of an entry, or of a run that failed."""
     data = dict(claimed.payload)
     recorded_at = to_instant(data.pop("recorded_us"))
+    about = claimed.entry_id or UUID(data["run_id"])
     body = {"type": claimed.topic, "timestamp": recorded_at, "data": data}
-    return Webhook(f"msg_{claimed.entry_id.hex}_{claimed.topic.replace('.', '_')}", orjson.dumps(body))
+    return Webhook(f"msg_{about.hex}_{claimed.topic.replace('.', '_')}", orjson.dumps(body))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import orjson
 import psycopg
 import pytest
 from sample_entries import append_all, decision, outcome
 
-from precedent.clock import to_instant
+from precedent.adapters.webhook import rules_of
+from precedent.clock import SystemClock, to_instant
+from precedent.ledger.store import chain_id_of
 from precedent.people.notify import message_of
 from precedent.people.store import Claimed
+from precedent.people.webhooks import add_endpoint, webhook_of
 
 FIRST = date(2026, 3, 1)
 # The longest window of a feature, and the week that rows go on after it has emptied.
@@ -107,13 +111,32 @@ def test_a_failed_run_is_told_with_the_check_that_was_not_held_and_without_the_e
     context = dg.build_run_status_sensor_context(
         "tell_failures", dagster_event=failure, dagster_instance=instance, dagster_run=result.dagster_run
     )
-    definitions.resolve_sensor_def("tell_failures")(context.for_run_failure())
+    with psycopg.connect(module_database_url) as owner:
+        chain_id = chain_id_of(owner, "main")
+        for name, wanted in (("watch", "job.failed"), ("crm", "decision.recorded")):
+            add_endpoint(owner, chain_id, name, "https://example.org/hooks", [wanted], rules_of("", is_https_required=True), SystemClock())
+    for _ in range(2):  # the sensor may be killed before it notes how far it came
+        definitions.resolve_sensor_def("tell_failures")(context.for_run_failure())
     ((topic, payload, entry_id),) = messages(module_database_url)
     assert (topic, entry_id) == ("pipeline.run_failed", None)
     text = message_of(Claimed(1, None, topic, payload, 1)).text
     assert text.startswith(f"whoever is on duty: the job aggregator failed for {FIRST}; not held: chain_is_unbroken")
     assert text.endswith(f"/runs/{result.run_id}")
     assert "seq" not in text
+    ((endpoint, payload),) = webhooks_of(module_database_url)
+    assert endpoint == "watch"
+    body = orjson.loads(webhook_of(Claimed(1, None, "job.failed", payload, 1)).body)
+    assert (body["type"], body["data"]["run_id"], body["data"]["job"]) == ("job.failed", result.run_id, "aggregator")
+    assert (body["data"]["days"], body["data"]["checks"]) == ([FIRST.isoformat()], ["chain_is_unbroken"])
+    assert set(body["data"]) == {"run_id", "job", "days", "checks", "steps", "page"}
+
+
+def webhooks_of(url: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "select w.name, o.payload from precedent.outbox o join precedent.webhook_endpoints w on w.id = o.endpoint_id "
+            "where o.topic = 'job.failed'"
+        ).fetchall()
 
 
 def messages(url: str) -> list[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
 from precedent.people import webhook_store as endpoints
 from precedent.people.notify import Drained, drain, now_of
+from precedent.people.pipeline_alerts import FailedRun, tell_failed_run
 from precedent.people.store import Queue, count_messages
 from precedent.people.webhooks import TOPICS, Webhooks, add_endpoint, require_endpoint, secrets_of
 
@@ -101,6 +102,32 @@ def test_a_receiver_gets_what_it_asked_for_signed_and_nothing_else(world: World)
     assert bodies[2]["data"]["decision_id"] == str(decided.entry_id)
     assert len({request.headers["webhook-id"] for request in requests}) == 3
     assert not any("ada" in request.body.decode() or "%" in request.body.decode() for request in requests)
+
+
+def test_a_failed_run_is_told_once_and_to_whoever_asked_alone(world: World) -> None:
+    run = FailedRun(
+        "0f6c9a3e-8f42-4b0e-9d5b-0a6f2f6f7c11", "aggregator", ["2026-03-01"], ["chain_is_unbroken"], [], "http://dagster/runs/1"
+    )
+    with receiving() as receiver:
+        endpoint = world.add(f"{receiver.url}/hooks", "job.failed")
+        world.add(f"{receiver.url}/others", "decision.recorded", name="others")
+        for _ in range(2):
+            tell_failed_run(world.url, "main", run, world.clock)
+        assert world.drain() == Drained(delivered=1)
+        tell_failed_run(world.url, "main", run, world.clock)
+        tell_failed_run(world.url, "main", replace(run, run_id=str(uuid.uuid4())), world.clock)
+        assert world.drain() == Drained(delivered=1)
+        first, second = receiver.requests
+    (secret,) = secrets_of(KEYRING, endpoint, world.clock)
+    body = Webhook(secret).verify(first.body, dict(first.headers))
+    assert (body["type"], body["data"]["job"], body["data"]["days"]) == ("job.failed", "aggregator", ["2026-03-01"])
+    assert first.headers["webhook-id"] == "msg_0f6c9a3e8f424b0e9d5b0a6f2f6f7c11_job_failed" != second.headers["webhook-id"]
+    assert count_messages_to_people(world) == 2, "one for each run"
+
+
+def count_messages_to_people(world: World) -> int:
+    with psycopg.connect(world.url) as owner:
+        return len(owner.execute("select from precedent.outbox where topic = 'pipeline.run_failed'").fetchall())
 
 
 def leaf_of(world: World, seq: int) -> str:
