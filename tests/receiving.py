@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,8 +56,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving(answer: Callable[[Request], Reply] = lambda _: Reply()) -> Iterator[Receiver]:
-    """A receiver that listens while the block runs."""
+def receiving(answer: Callable[[Request], Reply] = lambda _: Reply(), tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A receiver that listens while the block runs; with `tls`, under that."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -72,7 +73,9 @@ def receiving(answer: Callable[[Request], Reply] = lambda _: Reply()) -> Iterato
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver = Receiver(f"http://127.0.0.1:{server.server_port}", answer)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    receiver = Receiver(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", answer)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -4,71 +4,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
-from functools import partial
-from typing import Any
 
 import psycopg
 import pytest
 from receiving import Reply, Request, receiving
 from sample_entries import KEYRING, append_all, decision, escalation, fill, flag, outcome, personal_event
+from sending_webhooks import World
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from precedent.adapters.webhook import rules_of
-from precedent.clock import SystemClock
-from precedent.db.engine import API, connect
 from precedent.errors import Conflict, FieldInvalid
 from precedent.ledger.rebuild import rebuild_projections
-from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import append
 from precedent.people import webhook_store as endpoints
 from precedent.people.notify import Drained, drain, now_of
 from precedent.people.pipeline_alerts import FailedRun, tell_failed_run
-from precedent.people.store import Queue, count_messages
-from precedent.people.webhooks import TOPICS, Webhooks, add_endpoint, require_endpoint, secrets_of
-
-RULES = rules_of("127.0.0.0/8", is_https_required=False)
-
-
-@dataclass
-class HandClock(SystemClock):
-    ahead_us: int = 0
-
-    def now_us(self) -> int:
-        return super().now_us() + self.ahead_us
-
-    def forward(self, seconds: float) -> None:
-        self.ahead_us += int(seconds * 1_000_000)
-
-
-@dataclass
-class World:
-    """A chain, who sends its webhooks, and how to make an endpoint."""
-
-    url: str
-    clock: HandClock = field(default_factory=HandClock)
-
-    def __post_init__(self) -> None:
-        with psycopg.connect(self.url) as owner:
-            self.chain_id = chain_id_of(owner, "main")
-        self.connector = partial(connect, self.url, API, autocommit=True)
-        self.webhooks = Webhooks(self.connector, self.chain_id, KEYRING, RULES, self.clock)
-
-    def add(self, url: str, *topics: str, name: str = "ours") -> endpoints.Endpoint:
-        with psycopg.connect(self.url) as owner:
-            return add_endpoint(owner, self.chain_id, name, url, list(topics), RULES, self.clock)
-
-    def endpoint(self, name: str = "ours") -> endpoints.Endpoint:
-        with psycopg.connect(self.url) as owner:
-            return require_endpoint(owner, self.chain_id, name)
-
-    def drain(self) -> Drained:
-        return drain(self.connector, self.chain_id, self.webhooks.deliver, self.clock, Queue.WEBHOOKS)
-
-    def rows(self, columns: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.url) as owner:
-            return owner.execute(f"select {columns} from precedent.outbox where endpoint_id is not null order by id".encode()).fetchall()
+from precedent.people.store import count_messages
+from precedent.people.webhooks import TOPICS, secrets_of
 
 
 @pytest.fixture
