@@ -1,163 +1,69 @@
 """Typed client of the API, sync and async.
 
 Every call that changes something carries an `Idempotency-Key`, chosen once and kept through all its attempts: an attempt
-whose answer was lost makes nothing twice, so that trying again is always safe.
-
-ClientError
-├── Unreachable        no answer to any attempt, or none but 429 and 5xx
-├── AnswerUnreadable   an answer that isn't JSON, so not from the API
-└── Refused            the API's problem, with status, code, detail and faults
-    ├── InputNotAccepted (400, 413, 415, 422)   ├── AccessRefused (401, 403)
-    ├── NotThere (404)                          └── NotNow (409)
+whose answer was lost makes nothing twice, so that trying again is always safe. What it raises is in `client_errors`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NotRequired, Self, TypedDict
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
-import orjson
 
-from precedent.client_calls import Call, Parts, Reviewed, ReviewPage, Streamed, calls_of, get, post
+from precedent.client_calls import (
+    Call,
+    Decision,
+    Outcome,
+    Parts,
+    Review,
+    Reviewed,
+    ReviewPage,
+    Streamed,
+    calls_of,
+    get,
+    post,
+)
+from precedent.client_errors import (
+    AccessRefused,
+    AnswerUnreadable,
+    ClientError,
+    InputNotAccepted,
+    NotNow,
+    NotThere,
+    Patience,
+    Refused,
+    Unreachable,
+    faults_of,
+    read_answer,
+    refusal_of,
+)
 from precedent.clock import Clock, SystemClock
-from precedent.errors import Fault, PrecedentError
+
+__all__ = [
+    "AccessRefused",
+    "AnswerUnreadable",
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "Decision",
+    "InputNotAccepted",
+    "NotNow",
+    "NotThere",
+    "Outcome",
+    "Patience",
+    "Refused",
+    "Unreachable",
+    "faults_of",
+    "refusal_of",
+]
 
 CONNECTIONS_LIMIT = 32
 ATTEMPT_TIMEOUT_SECONDS = 30.0
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
-PASSING = frozenset({429, 502, 503, 504})
-
-
-class ClientError(PrecedentError):
-    code = "CLIENT_ERROR"
-
-
-class Unreachable(ClientError):
-    code = "UNREACHABLE"
-
-
-class AnswerUnreadable(ClientError):
-    code = "ANSWER_UNREADABLE"
-
-
-class Refused(ClientError):
-    """The API's own words: its `code` is stable, `faults` point into what was sent; `content` is the whole answer."""
-
-    def __init__(self, status: int, content: Mapping[str, Any]) -> None:
-        self.status, self.content = status, content
-        self.code = str(content.get("code", "UNKNOWN"))
-        self.detail = str(content.get("detail") or content.get("title") or "refused")
-        self.faults = tuple(faults_of(content))
-        super().__init__(f"{self.detail} ({self.code}, {status})")
-
-
-class InputNotAccepted(Refused):
-    pass
-
-
-class AccessRefused(Refused):
-    pass
-
-
-class NotThere(Refused):
-    pass
-
-
-class NotNow(Refused):
-    pass
-
-
-_REFUSALS: dict[int, type[Refused]] = {401: AccessRefused, 403: AccessRefused, 404: NotThere, 409: NotNow}
-_REFUSALS.update(dict.fromkeys((400, 413, 415, 422), InputNotAccepted))
-
-
-class Decision(TypedDict):
-    """The fields of a decision's answer that callers branch on; the whole answer is there."""
-
-    id: str
-    node: str
-    action: str
-    verdict: str
-    effective: bool
-    requires_human: bool
-    autonomy_level: int
-    rule: str
-    reason: str
-    policy_version: str
-    correlation_id: str
-    ts: str
-
-
-class Outcome(TypedDict):
-    """One revision; `reward` is absent or null where the outcome gives none."""
-
-    decision_id: str
-    revision: int
-    reward: NotRequired[float | None]
-
-
-@dataclass(slots=True)
-class Patience:
-    """Says how long to wait before the next attempt: doubling pauses with full jitter, until `seconds` have passed."""
-
-    clock: Clock
-    seconds: float
-    pauses: int = 0
-    began_ns: int = -1
-
-    def pause(self, asked_seconds: float = 0.0) -> float | None:
-        """Seconds to wait before the next attempt, as many as the API asked for at least; None when time is up."""
-        now_ns = self.clock.monotonic_ns()
-        if self.began_ns < 0:
-            self.began_ns = now_ns
-        # Without jitter, all clients of a server that comes back would knock in the same instant and push it over again.
-        share = int.from_bytes(self.clock.random_bytes(2), "big") / 0xFFFF
-        pause = max(asked_seconds, share * min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self.pauses))
-        self.pauses += 1
-        return pause if (now_ns - self.began_ns) / 1e9 + pause <= self.seconds else None
-
-    def pause_after(self, result: httpx2.Response | httpx2.TransportError) -> float | None:
-        """As `pause`; None when `result` is final."""
-        if not isinstance(result, httpx2.Response):
-            return self.pause()
-        return self.pause(_asked_pause(result)) if result.status_code in PASSING else None
-
-
-def _asked_pause(response: httpx2.Response) -> float:
-    text = response.headers.get("retry-after", "")
-    return min(float(text), LONGEST_PAUSE_SECONDS) if text.isdecimal() else 0.0
-
-
-def read_answer(result: httpx2.Response | httpx2.TransportError) -> Any:
-    """The answer's JSON.
-
-    Raises: ClientError, as the tree above says.
-    """
-    if not isinstance(result, httpx2.Response):
-        raise Unreachable(f"couldn't reach the API: {str(result) or type(result).__name__}") from result
-    try:
-        content = orjson.loads(result.content) if result.content else None
-    except orjson.JSONDecodeError as error:
-        if result.status_code in PASSING:
-            raise Unreachable(f"the API is unavailable ({result.status_code})") from error
-        raise AnswerUnreadable(f"couldn't read the answer ({result.status_code}): it isn't JSON") from error
-    if result.is_success:
-        return content
-    raise refusal_of(result.status_code, content if isinstance(content, dict) else {})
-
-
-def refusal_of(status: int, problem: Mapping[str, Any]) -> ClientError:
-    """The error that a problem means; also for one that stands in the place of a batch's element."""
-    if status in PASSING or status >= 500:
-        return Unreachable(f"the API is unavailable: {problem.get('detail') or problem.get('title') or 'no reason given'} ({status})")
-    return _REFUSALS.get(status, Refused)(status, problem)
 
 
 def _counted(refusal: Refused) -> Mapping[str, Any]:
@@ -170,10 +76,14 @@ def _counted(refusal: Refused) -> Mapping[str, Any]:
     return refusal.content
 
 
-def faults_of(problem: Mapping[str, Any]) -> list[Fault]:
-    """The faults that a problem lists."""
-    listed = problem.get("errors") or []
-    return [Fault(str(one.get("code", "")), str(one.get("pointer", "")), str(one.get("message", ""))) for one in listed]
+def _each(answer: Mapping[str, Any]) -> list[Decision | ClientError]:
+    """Of a batch: a problem has a code, which no decision has."""
+    return [refusal_of(one["status"], one) if "code" in one else one for one in answer["answers"]]
+
+
+def _next(path: str, filters: Mapping[str, object], page: Mapping[str, Any]) -> Call | None:
+    """The call for the page after this one; None behind the last."""
+    return None if page["next"] is None else get(path, **{**filters, "after": page["next"]})
 
 
 class _Routes:
@@ -201,12 +111,18 @@ class _Routes:
         content = {"facts": facts, **({"action": action} if action else {}), **others}
         return post(f"/decisions/{quote(node, safe='')}", content, key or self._new_key())
 
+    def batch(self, node: str, questions: Sequence[Mapping[str, object]], key: str | None) -> Call:
+        return post(f"/decisions/{quote(node, safe='')}/batch", {"decisions": questions}, key or self._new_key())
+
     def outcome(self, decision_id: str, metrics: Mapping[str, object], key: str | None, others: Mapping[str, object]) -> Call:
         return post(f"/outcomes/{quote(decision_id, safe='')}", {"metrics": metrics, **others}, key or self._new_key())
 
     def answer(self, decision_id: str, answer: str, reason: str, digest: str, key: str | None) -> Call:
         content = {"answer": answer, "reason": reason, "digest": digest}
         return post(f"/decisions/{quote(decision_id, safe='')}/review", content, key or self._new_key())
+
+    def proof(self, decision_id: str, *, is_awaited: bool) -> Call:
+        return get(f"/decisions/{quote(decision_id, safe='')}/proof", wait="proof" if is_awaited else None)
 
     def stream(self, key: str | None) -> Parts:
         return Parts(key or self._new_key())
@@ -292,8 +208,39 @@ class Client(_Routes):
         answer: Decision = self.send(self.decision(node, facts, action, key, others))
         return answer
 
+    def decide_batch(self, node: str, questions: Sequence[Mapping[str, object]], *, key: str | None = None) -> list[Decision | ClientError]:
+        """Of up to 1,000 questions, each as `decide` sends it: in their order the decision, or why it was refused."""
+        return _each(self.send(self.batch(node, questions, key)))
+
     def get_decision(self, decision_id: str) -> dict[str, Any]:
         return dict(self.send(get(f"/decisions/{quote(decision_id, safe='')}")))
+
+    def get_proof(self, decision_id: str, *, is_awaited: bool = False) -> dict[str, Any]:
+        """That the decision stands under a signed checkpoint; waited for, where no checkpoint covers it yet."""
+        return dict(self.send(self.proof(decision_id, is_awaited=is_awaited)))
+
+    def decisions(self, **filters: object) -> Iterator[dict[str, Any]]:
+        """All that match, newest first, page by page; `filters` are node, verdict, policy_version, limit (of a page) and after."""
+        return self._items("/decisions", filters)
+
+    def events(self, **filters: object) -> Iterator[dict[str, Any]]:
+        """Likewise; `filters` are type, actor, since, limit and after."""
+        return self._items("/events", filters)
+
+    def reviews(self, **filters: object) -> Iterator[Review]:
+        """The queue, page by page; `filters` are those of `list_reviews`."""
+        return self._items("/reviews", filters)
+
+    def _items(self, path: str, filters: Mapping[str, object]) -> Iterator[Any]:
+        call: Call | None = get(path, **filters)
+        while call is not None:
+            page = self.send(call)
+            yield from page["items"]
+            call = _next(path, filters, page)
+
+    def get_outcome(self, decision_id: str) -> dict[str, Any]:
+        """`current`, the newest revision, null where there is none yet, and those before it as `earlier`."""
+        return dict(self.send(get(f"/outcomes/{quote(decision_id, safe='')}")))
 
     def record_outcome(self, decision_id: str, metrics: Mapping[str, object], *, key: str | None = None, **others: object) -> Outcome:
         """The new revision and its reward; `others` are observed_at or as_of."""
@@ -353,8 +300,14 @@ class AsyncClient(_Routes):
             except httpx2.TransportError as error:
                 return error
 
+    async def health(self) -> dict[str, Any]:
+        return dict(await self.send(get("/health")))
+
     async def append_event(self, event: Mapping[str, object], key: str | None = None) -> dict[str, Any]:
         return dict(await self.send(self.event(event, key)))
+
+    async def append_events(self, events: Sequence[Mapping[str, object]], key: str | None = None) -> list[str]:
+        return [str(one) for one in (await self.send(self.event(events, key)))["ids"]]
 
     async def append_stream(self, events: AsyncIterable[Mapping[str, object] | bytes], key: str | None = None) -> Streamed:
         """As `Client.append_stream`."""
@@ -376,6 +329,39 @@ class AsyncClient(_Routes):
     ) -> Decision:
         answer: Decision = await self.send(self.decision(node, facts, action, key, others))
         return answer
+
+    async def decide_batch(
+        self, node: str, questions: Sequence[Mapping[str, object]], *, key: str | None = None
+    ) -> list[Decision | ClientError]:
+        """As `Client.decide_batch`."""
+        return _each(await self.send(self.batch(node, questions, key)))
+
+    async def get_decision(self, decision_id: str) -> dict[str, Any]:
+        return dict(await self.send(get(f"/decisions/{quote(decision_id, safe='')}")))
+
+    async def get_proof(self, decision_id: str, *, is_awaited: bool = False) -> dict[str, Any]:
+        return dict(await self.send(self.proof(decision_id, is_awaited=is_awaited)))
+
+    def decisions(self, **filters: object) -> AsyncIterator[dict[str, Any]]:
+        """As `Client.decisions`."""
+        return self._items("/decisions", filters)
+
+    def events(self, **filters: object) -> AsyncIterator[dict[str, Any]]:
+        return self._items("/events", filters)
+
+    def reviews(self, **filters: object) -> AsyncIterator[Review]:
+        return self._items("/reviews", filters)
+
+    async def _items(self, path: str, filters: Mapping[str, object]) -> AsyncIterator[Any]:
+        call: Call | None = get(path, **filters)
+        while call is not None:
+            page = await self.send(call)
+            for item in page["items"]:
+                yield item
+            call = _next(path, filters, page)
+
+    async def get_outcome(self, decision_id: str) -> dict[str, Any]:
+        return dict(await self.send(get(f"/outcomes/{quote(decision_id, safe='')}")))
 
     async def record_outcome(self, decision_id: str, metrics: Mapping[str, object], *, key: str | None = None, **others: object) -> Outcome:
         answer: Outcome = await self.send(self.outcome(decision_id, metrics, key, others))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import urlencode
 
 import orjson
@@ -48,6 +48,31 @@ def _as_written(value: object) -> orjson.Fragment:
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(format(value, "f"))
     raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+class Decision(TypedDict):
+    """The fields of a decision's answer that callers branch on; the whole answer is there."""
+
+    id: str
+    node: str
+    action: str
+    verdict: str
+    effective: bool
+    requires_human: bool
+    autonomy_level: int
+    rule: str
+    reason: str
+    policy_version: str
+    correlation_id: str
+    ts: str
+
+
+class Outcome(TypedDict):
+    """One revision; `reward` is absent or null where the outcome gives none."""
+
+    decision_id: str
+    revision: int
+    reward: NotRequired[float | None]
 
 
 class Review(TypedDict):
