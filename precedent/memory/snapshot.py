@@ -34,6 +34,10 @@ from precedent.memory.words import TEMPLATE, words_of
 MAX_ACTIONS = 12
 MAX_RULES = 5
 COUNTS = ("decisions_count", "approved_count", "denied_count", "escalated_count", "effective_count")
+ANSWER_COUNTS = (
+    "answered_count", "approved_count", "denied_count", "advised_count", "against_advice_count", "reversed_count", "audited_count",
+    "audit_confirmed_count", "audit_reversed_count", "overridden_count",
+)  # fmt: skip
 # With the same weekday before: what changes a day changes the snapshot of this one after it.
 COMPARED_DAYS = 7
 _NAMESPACE = UUID("0c8d7f52-6a0b-4f6e-9f1c-2f1f6f0c51b7")
@@ -107,7 +111,7 @@ def structure_of(numbers: dict[str, Numbers], node: str, day: date) -> dict[str,
         "totals": totals,
         "actions": [{"action": row["action"]} | {name: row[name] for name in COUNTS} for row in decided[:MAX_ACTIONS]],
         "rules": [{key: row[key] for key in ("action", "rule", "decisions_count")} for row in rows("rules")[:MAX_RULES]],
-        "answered": only("answered", {"answered_count": 0, "approved_count": 0, "denied_count": 0}),
+        "answered": only("answered", dict.fromkeys(ANSWER_COUNTS, 0)),
         "outcomes": only("matured", {"matured_count": 0, "rewarded_count": 0, "reward_mean_bp": None}),
         "change": {
             "against": week_ago.isoformat(),
@@ -175,7 +179,10 @@ def _add(
 
 
 def _point_of(facts: dict[str, Any]) -> dict[str, int | str]:
-    """What tells days apart: sizes and shares, not which day it was."""
+    """What tells days apart: sizes and shares, not which day it was.
+
+    A name more would move every point away from those that stand under the same model: overrides are in the structure alone.
+    """
     shares = {"approved_bp": facts["change"]["approved_bp"], "reward_mean_bp": facts["outcomes"]["reward_mean_bp"]}
     counts = {"answered_count": facts["answered"]["answered_count"], "matured_count": facts["outcomes"]["matured_count"]}
     known = {name: value for name, value in shares.items() if value is not None}

@@ -35,11 +35,22 @@ from precedent.decisions
 where chain_id = %(chain)s and seq < %(size)s and known_at >= %(first)s and known_at < %(after_last)s
 group by 1, 2, 3, 4 order by 1, 2, 5 desc, 3, 4
 """
+# Of what people said on the day: escalations, those with a recommendation and those answered otherwise than it; what was reversed
+# within its window; audits, confirmed or reversed. Overridden is every answer against what the policy had recommended or decided.
 _ANSWERED = """
-select r.node, (r.closed_at at time zone 'UTC')::date as day, count(*) as answered_count,
-       count(*) filter (where r.status = 'approved') as approved_count, count(*) filter (where r.status = 'denied') as denied_count
+select r.node, (r.closed_at at time zone 'UTC')::date as day,
+       count(*) filter (where r.kind = 'escalation') as answered_count,
+       count(*) filter (where r.status = 'approved') as approved_count, count(*) filter (where r.status = 'denied') as denied_count,
+       count(*) filter (where a.recommended is not null) as advised_count,
+       count(*) filter (where a.recommended <> r.answer) as against_advice_count,
+       count(*) filter (where r.kind = 'reversible' and r.status = 'reversed') as reversed_count,
+       count(*) filter (where r.kind = 'audit') as audited_count,
+       count(*) filter (where r.kind = 'audit' and r.status = 'confirmed') as audit_confirmed_count,
+       count(*) filter (where r.kind = 'audit' and r.status = 'reversed') as audit_reversed_count,
+       count(*) filter (where a.recommended <> r.answer or r.status = 'reversed') as overridden_count
 from precedent.reviews r join precedent.decisions d on d.chain_id = r.chain_id and d.id = r.decision_id
-where r.chain_id = %(chain)s and d.seq < %(size)s and r.kind = 'escalation' and r.reviewer is not null
+cross join lateral (select case when r.kind = 'escalation' then d.output -> 'recommendation' ->> 'verdict' end as recommended) a
+where r.chain_id = %(chain)s and d.seq < %(size)s and r.reviewer is not null
   and r.closed_at >= %(first)s and r.closed_at < %(after_last)s
 group by 1, 2
 """

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-TEMPLATE = "template@1"
+TEMPLATE = "template@2"
 # Some 400 tokens: what fits into a prompt or onto a page beside others.
 MAX_CHARACTERS = 1_600
 
@@ -77,8 +77,7 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     if outcomes["matured_count"]:
         mean = outcomes["reward_mean_bp"]
         yield f"{outcomes['matured_count']} outcomes became known" + (f", mean reward {percent(mean)} %." if mean is not None else ".")
-    if answered["answered_count"]:
-        yield f"People answered {answered['answered_count']}: {answered['approved_count']} approved, {answered['denied_count']} denied."
+    yield from _answers(answered)
     if change["decisions_count_before"]:
         yield (
             f"Against {change['against']}: {change['decisions_count_before']} decisions then; "
@@ -91,6 +90,22 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     for name, title in (("successes", "Came out best"), ("failures", "Came out worst")):
         for one in facts[name]:
             yield f"{title}: {one['action']} {one['decision_id']} ({one['verdict']}, reward {percent(one['reward_bp'])} %)."
+
+
+def _answers(answered: Mapping[str, Any]) -> Iterator[str]:
+    if answered["answered_count"]:
+        said = f"People answered {answered['answered_count']}: {answered['approved_count']} approved, {answered['denied_count']} denied"
+        advised = f"; of {answered['advised_count']} with a recommendation {answered['against_advice_count']} went against it"
+        yield said + (advised if answered["advised_count"] else "") + "."
+    if answered["reversed_count"]:
+        yield f"Reversed within the window: {answered['reversed_count']}."
+    if answered["audited_count"]:
+        yield (
+            f"Audits answered {answered['audited_count']}: {answered['audit_confirmed_count']} confirmed, "
+            f"{answered['audit_reversed_count']} reversed."
+        )
+    if answered["overridden_count"]:
+        yield f"Overridden in all: {answered['overridden_count']}."
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, int | str]]:

@@ -20,7 +20,7 @@ from precedent.db.engine import PIPELINE, connect
 from precedent.errors import EmbeddingRefused
 from precedent.ledger.store import chain_id_of
 from precedent.memory.embedder import OpenAIEmbedder
-from precedent.memory.snapshot import Distilled, distill_days, embed_snapshots
+from precedent.memory.snapshot import ANSWER_COUNTS, Distilled, distill_days, embed_snapshots
 from precedent.memory.snapshot_store import read_known
 from precedent.memory.wording import model_writer
 from precedent.memory.words import MAX_CHARACTERS, TEMPLATE, foreign_numbers
@@ -140,6 +140,54 @@ def test_what_lies_beyond_the_cut_is_not_seen(ground: Ground) -> None:
     distill_days(ground.url, ground.chain_id, cut, FIRST, AFTER_LAST, NOW)
     [row] = ground.rows()
     assert (row["facts"]["totals"]["decisions_count"], row["ledger_size"]) == (1, cut)
+
+
+def test_overrides_reversals_and_audits_are_told_and_a_deadline_is_nobodys_answer(database_url: str) -> None:
+    """Of three recommendations two go against; one without any is denied; one of two windows is used; one audit of three is reversed."""
+    advised = [sample.escalation(n, recommendation={"verdict": "approve", "level": 2, "rule": "broad"}) for n in range(3)]
+    against = sample.escalation(3, recommendation={"verdict": "deny"})
+    unadvised, late = sample.escalation(4), sample.escalation(5, within_seconds=0)
+    undone, unused = sample.reversible(6), sample.reversible(7)
+    audits = [sample.audited(n) for n in (8, 9, 10, 11)]
+    sample.append_all(database_url, [*advised, against, unadvised, late, undone, unused, *audits])
+    said = [(one, "escalation", answer) for one, answer in zip(advised, ("approve", "approve", "deny"), strict=True)]
+    said += [(against, "escalation", "approve"), (unadvised, "escalation", "deny"), (undone, "reversible", "reverse")]
+    said += [(one, "audit", answer) for one, answer in zip(audits[:3], ("confirm", "confirm", "reverse"), strict=True)]
+    sample.append_all(database_url, [sample.review_step("answer", *one) for one in said])
+    sample.append_all(database_url, [sample.review_step("time_out", late, "escalation", "deny")])
+    now = datetime.now(UTC) + timedelta(days=1)
+    with psycopg.connect(database_url) as connection:
+        ground = Ground(database_url, chain_id_of(connection, "main"), Planter(connection))
+        distill_days(database_url, ground.chain_id, 10**9, now.date() - timedelta(days=2), now.date(), now)
+        answers = [row["facts"]["answered"] for row in ground.rows()]
+        words = " ".join(row["summary"] for row in ground.rows())
+    whole = {name: sum(answer[name] for answer in answers) for name in ANSWER_COUNTS}
+    assert whole == {
+        **{"answered_count": 5, "approved_count": 3, "denied_count": 2, "advised_count": 4, "against_advice_count": 2},
+        **{"reversed_count": 1, "audited_count": 3, "audit_confirmed_count": 2, "audit_reversed_count": 1, "overridden_count": 4},
+    }
+    assert "Overridden in all: " in words
+
+
+def test_a_snapshot_of_an_older_structure_stays_and_the_new_one_stands_beside_it(ground: Ground) -> None:
+    """As one that was written before overrides were counted: its digest is another, so the day gets one that supersedes it."""
+    ground.planter.decision("2026-03-02T10:00")
+    ground.distill()
+    with psycopg.connect(ground.url) as connection:
+        connection.execute(
+            "update precedent.knowledge_snapshots set facts_digest = '\\x01', written_by = 'template@1',"
+            ' facts = jsonb_set(facts, \'{answered}\', \'{"answered_count": 0, "approved_count": 0, "denied_count": 0}\')'
+        )
+    [older] = ground.rows()
+    later = NOW + timedelta(days=2)
+    assert ground.distill(later) == Distilled(1, 1, 1)
+    kept, newer = ground.rows()
+    assert kept == older
+    assert (newer["supersedes"], newer["known_at"], newer["written_by"]) == (older["id"], later, TEMPLATE)
+    assert (ground.known(later - timedelta(seconds=1)) or {})["answered"] == older["facts"]["answered"]
+    assert (ground.known(later) or {})["answered"] == dict.fromkeys(ANSWER_COUNTS, 0)
+    assert foreign_numbers(older["summary"], older["facts"]) == []
+    assert ground.distill(later + timedelta(days=1)) == Distilled(1, 0, 0)
 
 
 def test_no_role_changes_a_snapshot(ground: Ground) -> None:

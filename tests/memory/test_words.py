@@ -15,7 +15,10 @@ FACTS: dict[str, Any] = {
     "totals": {"decisions_count": 1200, "approved_count": 750, "denied_count": 50, "escalated_count": 400, "effective_count": 750},
     "actions": [{"action": "approve_discount", "decisions_count": 1200}],
     "rules": [{"action": "approve_discount", "rule": "double_check", "decisions_count": 700}],
-    "answered": {"answered_count": 2, "approved_count": 1, "denied_count": 1},
+    "answered": {
+        **{"answered_count": 21, "approved_count": 16, "denied_count": 5, "advised_count": 19, "against_advice_count": 3},
+        **{"reversed_count": 6, "audited_count": 31, "audit_confirmed_count": 24, "audit_reversed_count": 7, "overridden_count": 36},
+    },
     "outcomes": {"matured_count": 4, "rewarded_count": 4, "reward_mean_bp": 6250},
     "change": {
         **{"against": "2026-02-26", "decisions_count_before": 1100, "decisions_delta": 100, "approved_bp": 6250},
@@ -30,9 +33,18 @@ FACTS: dict[str, Any] = {
 def test_the_words_say_what_the_structure_holds() -> None:
     assert words_of(FACTS).startswith(
         "finance on 2026-03-05: 1200 decisions, 750 approved, 50 denied, 400 escalated. 4 outcomes became known, mean reward 62.5 %. "
-        "People answered 2: 1 approved, 1 denied. Against 2026-02-26: 1100 decisions then; approved 62.5 % after 50.05 %."
+        "People answered 21: 16 approved, 5 denied; of 19 with a recommendation 3 went against it. Reversed within the window: 6. "
+        "Audits answered 31: 24 confirmed, 7 reversed. Overridden in all: 36. "
+        "Against 2026-02-26: 1100 decisions then; approved 62.5 % after 50.05 %."
     )
     assert foreign_numbers(words_of(FACTS), FACTS) == []
+
+
+def test_what_nobody_did_has_no_words() -> None:
+    nobody = dict.fromkeys(FACTS["answered"], 0)
+    text = words_of(FACTS | {"answered": nobody})
+    assert not [word for word in ("answered", "Reversed", "Audits", "Overridden", "recommendation") if word in text]
+    assert "went against" not in words_of(FACTS | {"answered": nobody | {"answered_count": 2, "approved_count": 1, "denied_count": 1}})
 
 
 @pytest.mark.parametrize(
