@@ -37,6 +37,7 @@ TEXTS = {
     "pipeline.run_failed": "{to}: the job {job} failed for {days}; {why}. {page}",
 }
 NOBODY = "whoever is on duty"
+OUR_OWN = frozenset({"decision_id", "run_id", "page"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +129,14 @@ def _cause_of(connection: psycopg.Connection[Any], chain_id: UUID, claimed: stor
 
 
 def message_of(claimed: store.Claimed) -> Message:
-    """The message of one row of the outbox.
+    """The message of one row of the outbox; what is in it by name is redacted, all but ids and addresses of our own.
 
     Raises: KeyError for a topic without a text, or a row without one of its names.
     """
     payload = {name: str(value) for name, value in claimed.payload.items() if value is not None}
     recipient = payload.get("to")
-    text = TEXTS[claimed.topic].format_map(payload | {"to": recipient or NOBODY})
+    told = {name: value if name in OUR_OWN else redact_text(value) for name, value in (payload | {"to": recipient or NOBODY}).items()}
+    text = TEXTS[claimed.topic].format_map(told)
     subject = payload["run_id" if claimed.topic.startswith("pipeline.") else "decision_id"]
     return Message(f"outbox-{claimed.id}", claimed.topic, recipient, text, subject)
 

@@ -245,6 +245,14 @@ def test_every_topic_has_a_text_even_for_nobody_in_particular(topic: str) -> Non
     assert message.idempotency_key == "outbox-7"
 
 
+def test_what_is_personal_in_a_message_is_redacted_and_the_page_it_names_is_not() -> None:
+    page = "http://10.0.0.5:3000/runs/r-1"
+    payload = {"run_id": "r-1", "job": "aggregator", "days": "2026-11-25", "why": "no row of jane@example.com", "page": page}
+    text = message_of(Claimed(7, None, "pipeline.run_failed", payload, 1)).text
+    assert "no row of [e-mail]" in text
+    assert page in text
+
+
 @pytest.mark.parametrize(("recipient", "channel"), [("SALES_LEAD", "#sales-lead"), ("CFO", "#cfo"), (None, "#precedent")])
 def test_a_recipient_has_a_channel(recipient: str | None, channel: str) -> None:
     assert channel_of(recipient) == channel
