@@ -19,7 +19,7 @@ from api.problems import answer_error, problem_body
 from api.requests import Members, call_at, field_invalid, parse_object
 from api.services import services_of
 from precedent.call import Call
-from precedent.errors import Unavailable
+from precedent.errors import IdempotencyKeyReused, Unavailable
 from precedent.ledger.canonical import element_texts, member_texts
 from precedent.ledger.idempotency import require_unused_by_others
 from precedent.ledger.writer import MAX_BATCH_ENTRIES
@@ -83,33 +83,46 @@ async def answer_all(
     recorded: list[bool] = []
     away: list[Unavailable] = []
 
-    async def one(place: int) -> dict[str, Any]:
+    answers: list[dict[str, Any]] = [{}] * len(elements)
+
+    async def one(place: int) -> None:
         pointer = f"{prefix}/{place}"
         try:
             members = elements[place]
             if not isinstance(members, dict):
                 raise field_invalid(pointer, "an element is an object")
-            answer, is_replay = await answer_one(members, call_at(call, place, members, texts[place], pointer), pointer)
+            answers[place], is_replay = await answer_one(members, call_at(call, place, members, texts[place], pointer), pointer)
+            recorded.append(is_replay)
         except Exception as error:
+            if isinstance(error, IdempotencyKeyReused) and not recorded:
+                raise
             if isinstance(error, Unavailable):
                 away.append(error)
-            return problem_body(answer_error(error), request.url.path)
-        recorded.append(is_replay)
-        return answer
-
-    answers: list[dict[str, Any]] = [{}] * len(elements)
-    places = iter(range(len(elements)))  # shared: each worker takes the next
-
-    async def work() -> None:
-        for place in places:
-            answers[place] = await one(place)
+            answers[place] = problem_body(answer_error(error), request.url.path)
 
     with span("batch") as told, gathering():
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(elements), AT_ONCE)):
-                group.create_task(work())
+        await _ask_each(len(elements), one, lambda: call.claim is None or bool(recorded or away))
         if told is not None:
             told.set_attributes({"precedent.count": len(elements), "precedent.refused": len(elements) - len(recorded)})
     if len(away) == len(elements):
         raise away[0]
     return answers, bool(recorded) and all(recorded)
+
+
+async def _ask_each(count: int, ask: Callable[[int], Awaitable[None]], is_led: Callable[[], bool]) -> None:
+    """`ask` of each place: one alone after another until `is_led`, the rest together.
+
+    Under a key a batch is led once its first element is recorded: of two bodies at the same instant, the one whose first came first goes
+    on, and nothing of the other stands.
+    """
+    places = iter(range(count))  # shared: each worker takes the next
+    while not is_led() and (place := next(places, None)) is not None:
+        await ask(place)
+
+    async def work() -> None:
+        for place in places:
+            await ask(place)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(count, AT_ONCE)):
+            group.create_task(work())

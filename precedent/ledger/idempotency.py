@@ -90,7 +90,7 @@ def claimed_by(connection: psycopg.Connection, chain_id: UUID, claim: Claim | No
 
 async def require_unused_by_others(reads: Reads, chain_id: UUID, claim: Claim | None) -> None:
     """Nothing was recorded under the key of a batch for another body, at whichever place: also where what stood first was refused
-    then, and claims nothing. Two bodies under one key at the same instant are not seen here; then each place stands for one of them.
+    then, and claims nothing. Two bodies under one key at the same instant are not seen here: the first append of each tells them apart.
 
     Raises: IdempotencyKeyReused, DatabaseUnavailable.
     """

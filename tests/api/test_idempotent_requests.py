@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from uuid import uuid4
 
 import httpx2
@@ -176,6 +177,25 @@ def test_a_key_that_stood_for_one_event_is_in_use_for_an_array_and_the_other_way
         assert answer.status_code == 422
         assert answer.json()["code"] == "IDEMPOTENCY_KEY_REUSED"
         assert api.ledger_size() == before
+
+
+def test_of_two_bodies_under_one_key_at_the_same_instant_one_is_recorded_whole_and_the_other_not_at_all(api: Api) -> None:
+    bodies = [{"decisions": [{"facts": DEAL | {"deal_value": value + n}} for n in range(20)]} for value in (1000, 2000)]
+    for path, pair in (("/decisions/finance/batch", bodies), ("/events", [[{"type": kind}] * 20 for kind in ("One", "Two")])):
+        for _ in range(5):
+            key, before = keyed(), api.ledger_size()
+            together = Barrier(2)
+
+            def send(body: object, path: str = path, key: dict[str, str] = key, together: Barrier = together) -> httpx2.Response:
+                together.wait()
+                return api.client.post(path, json=body, headers=key)
+
+            with ThreadPoolExecutor(2) as pool:
+                answers = list(pool.map(send, pair))
+            assert sorted(answer.is_success for answer in answers) == [False, True], [answer.text for answer in answers]
+            (refused,) = [answer for answer in answers if not answer.is_success]
+            assert (refused.status_code, refused.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+            assert api.ledger_size() == before + 20
 
 
 def test_what_was_refused_in_a_batch_leaves_its_place_to_no_other_body(api: Api) -> None:
