@@ -19,7 +19,7 @@ FOLDER = "WITHHELD_FOLDER"
 
 
 class Withholding:
-    """Outermost of all: nothing of such an answer reaches the connection."""
+    """Around everything, the lean routes too: nothing of such an answer reaches the connection."""
 
     def __init__(self, app: ASGIApp, folder: Path) -> None:
         self._app = app
@@ -48,7 +48,8 @@ class Withholding:
 def main() -> None:
     settings = load_settings()
     app = logged_app(settings)
-    app.add_middleware(Withholding, folder=Path(os.environ[FOLDER]))
+    whole = app.build_middleware_stack
+    app.build_middleware_stack = lambda: Withholding(whole(), Path(os.environ[FOLDER]))  # type: ignore[method-assign]
     run(app, settings)
 
 
