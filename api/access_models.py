@@ -9,12 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.contracts import Text
 from api.models import IN_PLACE, DecisionAnswer, Fault
 
-_EXAMPLE: dict[str, Any] = {
-    "subject": {"type": "customer", "id": "C-4711", "properties": {"customer_tier": "A"}},
-    "action": {"name": "finance/approve_discount", "properties": {"requested_discount_pct": 0.08}},
-    "resource": {"type": "deal", "id": "D-1", "properties": {"deal_value": 12000, "base_margin_pct": 0.31}},
-    "context": {},
-}
 # May be left out, and is nothing else than what it is.
 _LEFT_OUT: Any = Field(default_factory=dict)
 
@@ -35,7 +29,6 @@ class AccessAction(BaseModel):
 class AccessRequest(BaseModel):
     """What may who do to what: properties and context together are the facts, each named once."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
     subject: AccessEntity
     action: AccessAction
     resource: AccessEntity
@@ -61,7 +54,6 @@ class AccessRequests(BaseModel):
     Beside a list they are defaults, looked at where an evaluation takes them.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"evaluations": [{}, {"context": {"note": "twice"}}]}]})
     subject: AccessEntity | Any = _LEFT_OUT
     action: AccessAction | Any = _LEFT_OUT
     resource: AccessEntity | Any = _LEFT_OUT

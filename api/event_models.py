@@ -6,26 +6,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from api.contracts import CorrelationId, Text
 from api.models import IN_PLACE, Hex, Receipt, Strict
-
-PLAIN: JsonValue = {"type": "DiscountRequested", "actor": "sales-desk", "correlationId": "deal-4711", "payload": {"deal": 4711}}
-CLOUDEVENT: JsonValue = {
-    "specversion": "1.0",
-    "id": "A234-1234-1234",
-    "source": "/sales-desk",
-    "type": "com.example.discount.requested",
-    "time": "2026-11-22T19:34:12Z",
-    "data": {"deal": 4711},
-}
 
 
 class EventRequest(BaseModel):
     """One event; or send an array of up to 1,000 of them."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [PLAIN]})
     type: Text
     actor: Text | None = None
     correlation_id: CorrelationId | None = Field(None, description="correlationId is accepted too")
@@ -59,7 +48,7 @@ class CloudEventRequest(BaseModel):
     Extensions that mean something here: `actor`; `correlationid`, or else `traceparent`; `datasubject`, the person it concerns.
     """
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [CLOUDEVENT]})
+    model_config = ConfigDict(extra="allow")
     specversion: Literal["1.0"]
     id: str = Field(min_length=1, max_length=1024, description="unique for the source: with it, the event's identity")
     source: str = Field(min_length=1, max_length=1024, description="a URI or a reference to one")
@@ -76,13 +65,11 @@ class CloudEventRequest(BaseModel):
 
 
 class CloudEventsRequest(RootModel[Annotated[list[CloudEventRequest | Any], Field(max_length=1000, description=IN_PLACE)]]):
-    model_config = ConfigDict(json_schema_extra={"examples": [[CLOUDEVENT]]})
+    """A batch of CloudEvents."""
 
 
 class EventStreamRequest(RootModel[str]):
     """One event a line, plain or a CloudEvent, of 64 KiB at most; any number of lines."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": ['{"type": "DealWon"}\n{"type": "DealLost", "payload": 7}\n']})
 
 
 class EventsAccepted(Strict):

@@ -30,17 +30,7 @@ class Strict(BaseModel):
 class DecisionRequest(BaseModel):
     """`{action, facts}`, or the flat facts themselves where the node has one action or a default."""
 
-    model_config = ConfigDict(
-        allow_inf_nan=False,
-        json_schema_extra={
-            "examples": [
-                {
-                    "action": "approve_discount",
-                    "facts": {"deal_value": 12000, "base_margin_pct": 0.31, "requested_discount_pct": 0.08, "customer_tier": "A"},
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(allow_inf_nan=False)
     action: Text | None = None
     facts: dict[str, Any] = Field(default_factory=dict)
     event_id: UUID | None = None

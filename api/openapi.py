@@ -16,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api import openapi_parts
 from api.models import ProblemAnswer
 from precedent import __version__
 
@@ -54,17 +55,15 @@ def describe(app: FastAPI) -> dict[str, Any]:
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(definitions["$defs"])
+    components |= openapi_parts.components()
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer"},
         "internal": {"type": "apiKey", "in": "header", "name": "x-internal-token"},
     }
     document["security"] = [{"token": []}]
-    problem = {
-        "description": "A problem",
-        "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="ProblemAnswer")}}},
-    }
+    examples = openapi_parts.read_examples()
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             if path in OPEN:
                 operation["security"] = []
             elif path in OPEN_TO_THIS_MACHINE:
@@ -72,7 +71,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             elif path.startswith("/jobs/"):
                 operation["security"] = [{"internal": []}]
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = problem
+            openapi_parts.complete(method, path, operation, examples.get(f"{method.upper()} {path}", {}))
     document["paths"] = _merged(document["paths"])
     app.openapi_schema = document
     return document
@@ -99,7 +98,7 @@ def _merged(paths: dict[str, Any]) -> dict[str, Any]:
         renamed = dict(zip(_PARAMETER.findall(path), _PARAMETER.findall(template), strict=True))
         for operation in operations.values():
             for parameter in operation.get("parameters", ()):
-                if parameter["in"] == "path":
+                if parameter.get("in") == "path":
                     parameter["name"] = renamed[parameter["name"]]
         merged[template] = merged.get(template, {}) | operations
     return merged

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api.models import Hex, Receipt, Strict
 
@@ -58,14 +58,12 @@ class PolicyStep(Strict):
 class StepRequest(Strict):
     """Why; it is recorded."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "the margin fell in autumn"}]})
     reason: str = Field(min_length=1, max_length=500)
 
 
 class OptionalStepRequest(Strict):
     """Why, where somebody wants to say it; it is recorded."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "the margin fell in autumn"}]})
     reason: str | None = Field(None, min_length=1, max_length=500)
 
 
@@ -94,9 +92,6 @@ class ProposalPage(Strict):
 
 
 class ChangeControlRequest(Strict):
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"second_person": True, "reason": "discounts need maker and checker"}]}
-    )
     second_person: bool
     reason: str = Field(min_length=1, max_length=500)
 

@@ -27,7 +27,7 @@ async def health() -> dict[str, bool]:
     return {"ok": True}
 
 
-@router.get("/ready", response_model=ReadyAnswer)
+@router.get("/ready", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer, "description": "Not now: `checks` says why"}})
 async def ready(request: Request) -> Response:
     """200 when decisions can be made and recorded; else 503 with the reason in `checks`."""
     services = services_of(request)

@@ -23,10 +23,11 @@ from precedent.ledger.idempotency import Claim
 router = APIRouter(tags=["Jobs"], prefix="/jobs")
 
 MAX_WAIT_SECONDS = 600
+ENDED: dict[int | str, dict[str, Any]] = {200: {"model": RunAnswer, "description": "It was waited for, and has ended"}}
 INTERNAL = Principal("x-internal-token", frozenset(), frozenset())
 
 
-@router.post("/{job}/run", status_code=202, response_model=RunAnswer)
+@router.post("/{job}/run", status_code=202, response_model=RunAnswer, responses=ENDED)
 async def run_job(
     request: Request,
     job: str,

@@ -36,7 +36,14 @@ TILE_PATH = re.compile(r"(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x[0-9]{3}/){0,5}[
 IMMUTABLE = {"Cache-Control": "max-age=31536000, immutable"}
 TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    200: {
+        "content": {
+            "application/octet-stream": {
+                "schema": {"type": "string", "format": "binary"},
+                "examples": {"tile": {"summary": "The first hash", "externalValue": "/ledger/tile/0/000.p/1"}},
+            }
+        }
+    }
 }
 
 

@@ -22,6 +22,7 @@ router = APIRouter(tags=["Policies"])
 
 POLICY_COLUMNS = ("name", "version", "node", "digest", "status", "created_at", "created_by", "activated_at")
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+KNOWN: dict[int | str, dict[str, Any]] = {200: {"model": PolicyChecked, "description": "The same was published before"}}
 TEXT_BODY = {
     "requestBody": {
         "required": True,
@@ -58,7 +59,7 @@ async def validate_policy(request: Request) -> Response:
     return json_response({"ref": document.ref, "node": document.node, "actions": list(document.actions), "digest": document.digest_hex})
 
 
-@router.post("/policies/{node}/publish", status_code=201, response_model=PolicyChecked, openapi_extra=TEXT_BODY)
+@router.post("/policies/{node}/publish", status_code=201, response_model=PolicyChecked, responses=KNOWN, openapi_extra=TEXT_BODY)
 async def publish_policy(request: Request, node: Node) -> Response:
     """Store a version for ever; it decides nothing until it is activated. 200 where the same was published before."""
     services = services_of(request)
