@@ -94,10 +94,12 @@ def _least_ef_search(connection: psycopg.Connection, chain_id: UUID, scope: Scop
     """The smallest that finds enough, and what it finds; None for the exact search."""
     if scope.rows_count > EXACT_ROWS:
         index_scope(connection, chain_id, scope)
-        asked = past[:: math.ceil(len(past) / RECALL_CASES)]
-        exact = _search(connection, chain_id, scope, asked, MAX_K, None)
+        # Of long ago too, and those that the probe will ask: the worse of the two counts.
+        samples = [past[:: math.ceil(len(past) / RECALL_CASES)], read_past(connection, chain_id, scope, RECALL_CASES)]
+        exact = [_search(connection, chain_id, scope, asked, MAX_K, None) for asked in samples]
         for ef_search in EF_SEARCH:
-            recall, _ = _compared(exact, _search(connection, chain_id, scope, asked, MAX_K, ef_search))
+            found = [_search(connection, chain_id, scope, asked, MAX_K, ef_search) for asked in samples]
+            recall = min(_compared(*pair)[0] for pair in zip(exact, found, strict=True))
             if recall >= WANTED_RECALL:
                 return ef_search, recall
     return None, Decimal(1)

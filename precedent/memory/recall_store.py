@@ -170,7 +170,9 @@ def search(
     """For each (vector, instant in µs since 1970) its neighbours as decisions find them; exactly, or by the index with `ef_search`."""
     vectors, ats = [vector_text(vector) for vector, _ in asked], [at_us for _, at_us in asked]
     statement = SEARCH_EXACT if ef_search is None else SEARCH_INDEX
-    rows = connection.execute(statement.encode(), search_parameters(chain_id, model_id, scope, vectors, ats, k, ef_search)).fetchall()
+    # Never prepared: from the tenth time on its plan would know no scope, so use no index, and an exact scan would be measured for it.
+    parameters = search_parameters(chain_id, model_id, scope, vectors, ats, k, ef_search)
+    rows = connection.execute(statement.encode(), parameters, prepare=False).fetchall()
     found = neighbours_of(rows)
     return [found.get(place, Neighbours()) for place in range(len(asked))]
 

@@ -147,6 +147,16 @@ def test_an_index_that_finds_too_little_is_told_by_the_probe_and_not_used_by_the
     assert {one.scope: one for one in probe(url, chain_id, NOW)} == good
 
 
+def test_what_is_measured_of_an_index_is_never_the_exact_scan_of_a_plan_that_knows_no_scope(planted: tuple[str, UUID]) -> None:
+    url, chain_id = planted
+    asked = [(one.vector, one.decided_us) for one in past_of(planted)[:50]]
+    with connect(url, PIPELINE) as connection:
+        for _ in range(12):
+            search(connection, chain_id, TYPED_V1, LARGE, asked, ef_search=40)
+        prepared = connection.execute("select count(*) from pg_prepared_statements where statement like '%hnsw%'").fetchone()
+    assert prepared == (0,)
+
+
 def test_an_index_is_made_once_and_of_nothing_small(planted: tuple[str, UUID], calibrated: dict[str, Calibration]) -> None:
     url, chain_id = planted
     with connect(url, PIPELINE) as connection:
