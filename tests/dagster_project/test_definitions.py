@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from precedent.settings import load_settings, project_root
 
@@ -29,7 +30,7 @@ def test_every_asset_stands_in_a_group_and_comes_from_the_ledger(definitions: dg
     assert {key.to_user_string() for key in graph.get(dg.AssetKey("variant_scorecards")).parent_keys} == {"variant_panel"}
 
 
-def test_only_marts_have_days_and_they_are_fresh_or_late(definitions: dg.Definitions) -> None:
+def test_only_marts_and_memory_have_days(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     with_days = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).partitions_def}
     assert with_days == MARTS | MEMORY
@@ -38,7 +39,21 @@ def test_only_marts_have_days_and_they_are_fresh_or_late(definitions: dg.Definit
         assert isinstance(days, dg.DailyPartitionsDefinition)
         assert days.timezone == "UTC"
         assert days.has_partition_key("2011-09-30"), "the first day, in UTC, of the oldest log that ships"
-        assert graph.get(dg.AssetKey(name)).freshness_policy is not None
+
+
+def test_everything_that_a_schedule_makes_is_late_after_a_day_and_a_bit(definitions: dg.Definitions) -> None:
+    made: set[str] = set()
+    for schedule in definitions.get_repository_def().schedule_defs:
+        job = definitions.resolve_job_def(schedule.job_name)
+        for key in job.asset_layer.executable_asset_keys:
+            policy, name = job.asset_layer.get(key).freshness_policy, key.to_user_string()
+            assert isinstance(policy, TimeWindowFreshnessPolicy), name
+            windows = [window.to_timedelta() for window in (policy.warn_window, policy.fail_window) if window]
+            assert windows == [timedelta(hours=26), timedelta(hours=30)], name
+            made.add(name)
+    graph = definitions.resolve_asset_graph()
+    assert made == {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).is_executable}
+    assert made >= MARTS | MEMORY | {"recall_probe", "variant_scorecards", "variant_panel"}
 
 
 def test_dbt_tests_are_checks_and_the_chains_check_blocks(definitions: dg.Definitions) -> None:

@@ -11,6 +11,7 @@ import dagster as dg
 from dagster_project.defs.ledger.statements import stating
 from dagster_project.defs.ledger.store import ledger_cut
 from dagster_project.defs.runs import AGAIN, DERIVING, again_if_away
+from dagster_project.defs.warehouse.translator import FRESH
 from precedent.db.embedded import database_url
 from precedent.db.engine import PIPELINE, connect
 from precedent.learning.scorecard import Card, cards_of
@@ -37,6 +38,7 @@ COLUMNS = [
     kinds={"postgres"},
     retry_policy=AGAIN,
     pool=DERIVING,
+    freshness_policy=FRESH,
     description="Of each version that has outcomes: how many, their mean reward, its interval. Descriptive: nothing is promoted by it.",
 )
 def variant_scorecards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:

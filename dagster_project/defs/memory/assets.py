@@ -30,18 +30,16 @@ SNAPSHOTS = " ".join(f"{name}:{digest}" for name, digest in SOURCES.items())
 Body = Callable[[dg.AssetExecutionContext], dg.MaterializeResult[None]]
 
 
-def of_days(
-    name: str, deps: list[dg.AssetKey], freshness: dg.FreshnessPolicy | None, description: str
-) -> Callable[[Body], dg.AssetsDefinition]:
+def of_days(name: str, deps: list[dg.AssetKey], description: str) -> Callable[[Body], dg.AssetsDefinition]:
     """An asset of memory: a partition a day, and one run for a range of them."""
-    spec = dg.AssetSpec(name, deps=deps, group_name=GROUP, description=description, kinds={"postgres"}, freshness_policy=freshness)
+    spec = dg.AssetSpec(name, deps=deps, group_name=GROUP, description=description, kinds={"postgres"}, freshness_policy=FRESH)
     # Not `dg.asset`, whose `backfill_policy` is in beta.
     return dg.multi_asset(
         name=name, specs=[spec], partitions_def=daily, backfill_policy=dg.BackfillPolicy.single_run(), retry_policy=AGAIN, pool=DERIVING
     )
 
 
-@of_days("knowledge_snapshots", FACTS, FRESH, "Of every node and day: what was decided, answered and known, as numbers and as words.")
+@of_days("knowledge_snapshots", FACTS, "Of every node and day: what was decided, answered and known, as numbers and as words.")
 def knowledge_snapshots(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     with cut_of(context) as cut:
         model = cut.settings.summary_model
@@ -57,7 +55,6 @@ def knowledge_snapshots(context: dg.AssetExecutionContext) -> dg.MaterializeResu
 @of_days(
     "decision_embeddings",
     FACTS,
-    FRESH,
     "Decisions that may be precedents, placed by the model that serves: a row enters on the day on which it qualified.",
 )
 def decision_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -73,7 +70,6 @@ def decision_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResu
 @of_days(
     "snapshot_embeddings",
     [dg.AssetKey("knowledge_snapshots")],
-    None,
     "The words of snapshots, placed by a text model; nothing without a key for one.",
 )
 def snapshot_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:

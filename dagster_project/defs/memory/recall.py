@@ -11,6 +11,7 @@ from dagster_project.defs.ledger.assets import metadata_of
 from dagster_project.defs.ledger.statements import stating
 from dagster_project.defs.ledger.store import ledger_cut
 from dagster_project.defs.runs import AGAIN, DERIVING, again_if_away
+from dagster_project.defs.warehouse.translator import FRESH
 from precedent.db.embedded import database_url
 from precedent.db.engine import PIPELINE, connect
 from precedent.ledger.store import chain_id_of
@@ -27,6 +28,7 @@ from precedent.settings import load_settings
     kinds={"postgres"},
     retry_policy=AGAIN,
     pool=DERIVING,
+    freshness_policy=FRESH,
     description="By action: how precedents are searched, what that finds of the exact ten, and beyond which distance a case is novel.",
 )
 def recall_probe(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:

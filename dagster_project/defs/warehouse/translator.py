@@ -16,7 +16,7 @@ GROUP = "warehouse"
 # Days are UTC, as in dbt, where the oldest log that ships begins on 2011-09-30. A day costs nothing until it is computed.
 daily = dg.DailyPartitionsDefinition(start_date=load_settings().pipeline_start.isoformat(), timezone="UTC")
 
-# The schedule computes a day each morning: a day and a bit without one is late.
+# Schedules make everything that is derived each morning: what has had no run for a day and a bit is late.
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=30), warn_window=timedelta(hours=26))
 
 
@@ -29,10 +29,10 @@ class PrecedentTranslator(DagsterDbtTranslator):
         spec = spec.replace_attributes(key=dg.AssetKey(properties["name"]))
         if properties["resource_type"] != "model":
             return spec
-        # Marts that are views follow the tables under them.
+        # Marts that are views follow the tables under them, and have no days.
         is_mart = "marts" in properties["fqn"] and properties["config"]["materialized"] == "incremental"
         return spec.replace_attributes(
             group_name=GROUP,
             partitions_def=daily if is_mart else None,
-            freshness_policy=FRESH if is_mart else None,
+            freshness_policy=FRESH,
         )
