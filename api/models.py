@@ -166,11 +166,6 @@ class DecisionBatch(Strict):
 
 
 class OutcomeRequest(Strict):
-    model_config = ConfigDict(
-        extra="forbid",
-        allow_inf_nan=False,
-        json_schema_extra={"examples": [{"metrics": {"won": True, "margin": 0.24, "time_to_close_days": 3}}]},
-    )
     metrics: dict[str, Any]
     observed_at: datetime | None = None
     as_of: datetime | None = None
