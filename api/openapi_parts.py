@@ -62,7 +62,7 @@ PARAMETERS = {
         "in": "header",
         "required": False,
         "description": "Sent again under its key, a request is answered as the first time and nothing is done twice. A key belongs to one "
-        "token, method, path and body: with another body it is refused.",
+        "token, method, path and body: with another body it is refused. A CloudEvent sent alone takes none: its source and id are one.",
         "schema": {"type": "string", "pattern": f"^[ -~]{{1,{MAX_KEY_CHARS}}}$"},
         "example": "0199a1b2-7c1d-7e5f-9a51-0d8e6f2b4c3a",
     },
