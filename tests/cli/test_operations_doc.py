@@ -40,7 +40,12 @@ RUNS = {
     'precedent resume --node finance --reason "they were right"': Run(r"^resumed finance/approve_discount, up to AL3"),
     "precedent drill halt": Run(r"^  5  acknowledged .*^time to halt: median .* approved behind a halt: 0; node 'drill' is off again"),
     "precedent drill halt --url http://10.0.0.4:8000 --url http://10.0.0.5:8000 --rounds 10": Run(
-        r"^ 10  acknowledged .*approved behind a halt: 0;", fill={"http://10.0.0.4:8000": "$FIRST", "http://10.0.0.5:8000": "$SECOND"}
+        r"^  2  acknowledged .*approved behind a halt: 0;",
+        fill={
+            "http://10.0.0.4:8000": "$FIRST",
+            "http://10.0.0.5:8000": "$SECOND",
+            "rounds 10": "rounds 2",
+        },  # ten rounds say no more here than two
     ),
     "precedent token create anna --scope reviews:write --scope read --node finance": Run(r"^(?P<ANNA>prc_[\w-]+)$"),
     "PRECEDENT_TOKEN=… precedent review list --kind escalation": Run(
