@@ -50,9 +50,11 @@ class Reads:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def fetch(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
+    async def fetch(
+        self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, prepare: bool | None = None
+    ) -> list[tuple[Any, ...]]:
         """All rows of one statement. A connection that died since its last use costs another try, never an error; one whose
-        server does not answer costs `fetch_seconds` and is given up.
+        server does not answer costs `fetch_seconds` and is given up. With `prepare` False it is planned for these very parameters.
 
         Raises: DatabaseUnavailable; psycopg.Error where the database answers and refuses: a right or a table is missing.
         """
@@ -62,7 +64,7 @@ class Reads:
             try:
                 async with self._pool.connection() as connection:
                     with Deadline(connection, give_up_at - clock()):
-                        cursor = await connection.execute(statement.encode(), parameters)
+                        cursor = await connection.execute(statement.encode(), parameters, prepare=prepare)
                         return await cursor.fetchall()
             except PoolTimeout as error:
                 raise DatabaseUnavailable("couldn't read: no connection to the database") from error

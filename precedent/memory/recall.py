@@ -98,7 +98,7 @@ class Recall:
             asked = list(group)
             vectors, ats = [one.vector for one in asked], [one.at_us for one in asked]
             parameters = search_parameters(self._chain_id, model_id, scope, vectors, ats, k, ef_search or None)
-            rows = await self._reads.fetch(SEARCH_INDEX if ef_search else SEARCH_EXACT, parameters)
+            rows = await self._reads.fetch(SEARCH_INDEX if ef_search else SEARCH_EXACT, parameters, prepare=False)
             found.update((asked[place], one) for place, one in neighbours_of(rows).items())
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -13,11 +14,13 @@ from typer.testing import CliRunner
 from precedent.cli.calibrate import app
 from precedent.db import migrate
 from precedent.db.engine import API, PIPELINE, connect
+from precedent.db.reads import Reads
 from precedent.ledger.store import chain_id_of
 from precedent.memory import calibrate as calibrating
 from precedent.memory.calibrate import WANTED_RECALL, calibrate, probe
 from precedent.memory.calibrate_store import Scope, index_scope, read_past
 from precedent.memory.embed import TYPED_V1
+from precedent.memory.recall import Asked, Recall
 from precedent.memory.recall_store import (
     SEARCH_INDEX,
     Calibration,
@@ -30,6 +33,7 @@ from tests.bench.precedents import DAWN, plant
 
 LARGE, SMALL, TINY = "finance/large", "finance/small", "finance/tiny"
 COUNT = 2000
+PREPARED = "select count(*) from pg_prepared_statements where position('hnsw' in statement) > 0 and position('pg_prep' in statement) = 0"
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 
@@ -121,6 +125,29 @@ def test_by_index_too_the_nearest_of_another_verdict_is_found_where_those_are_fe
     assert all(of_few)
     assert len(of_many) > 3
     assert sum(of_many) >= 0.9 * len(of_many)
+
+
+def test_the_index_is_walked_however_often_a_connection_has_searched(planted: tuple[str, UUID], calibrated: dict[str, Calibration]) -> None:
+    url, chain_id = planted
+    ef_search = calibrated[LARGE].ef_search
+    asked = [(one.vector, one.decided_us) for one in past_of(planted)][:3]
+
+    async def by_decisions() -> int:
+        reads = Reads(url, 1)
+        await reads.open()
+        recall = Recall(reads, chain_id)
+        for vector, at_us in asked * 5:
+            found = await recall._fetch_neighbours([Asked(TYPED_V1, LARGE, ef_search or 0, 10, vector_text(vector), at_us)])
+            assert len(found) == 1
+        ((held,),) = await reads.fetch(PREPARED)
+        await reads.close()
+        return int(held)
+
+    with connect(url, PIPELINE, autocommit=True) as connection:
+        for _ in range(15):
+            search(connection, chain_id, TYPED_V1, LARGE, asked, ef_search=ef_search)
+        assert connection.execute(PREPARED.encode()).fetchone() == (0,), "a plan for any action fits none"
+    assert asyncio.run(by_decisions()) == 0
 
 
 def test_an_index_that_finds_too_little_is_told_by_the_probe_and_not_used_by_the_next_calibration(
