@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from precedent.errors import BudgetSpent, JobRunning, LedgerBroken
+from precedent.errors import BudgetSpent, EmbeddingRefused, JobRunning, LedgerBroken
 
 # The queue starts no second run of these steps while one is under way (`concurrency` in dagster.yaml: one at a time). Where
 # no queue is asked, the database's lock holds the same: see `ledger_cut`.
@@ -29,11 +29,12 @@ AWAY = re.compile(
 def again_if_away() -> Iterator[None]:
     """Around a step's body: what would fail again in the same way fails for good, whatever the step's retry policy.
 
-    Raises: dagster.Failure in place of a broken ledger, a lock that others held, a budget that is spent, a failing model or test of dbt.
+    Raises: dagster.Failure in place of a broken ledger, a lock that others held, a budget that is spent, vectors that are refused, a
+    failing model or test of dbt.
     """
     try:
         yield
-    except (LedgerBroken, JobRunning, BudgetSpent) as error:
+    except (LedgerBroken, JobRunning, BudgetSpent, EmbeddingRefused) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except DagsterDbtCliRuntimeError as error:
         if AWAY.search(str(error)):
