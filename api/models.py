@@ -339,6 +339,8 @@ class RunAnswer(Strict):
     from_: str | None = Field(alias="from")
     to: str | None
     page: str
+    assets_made: int = Field(description="assets that the run has made, each for all of its days; 0 where the answer did not wait")
+    assets_planned: int = Field(description="assets that the run makes; 0 where it has not begun, or the answer did not wait")
     error: str | None = Field(description="the words of the last error, up to 2,000 characters; null where nothing failed")
     log: list[str] = Field(description="the last 20 lines of the run's log, oldest first; none where the answer did not wait")
 

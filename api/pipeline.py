@@ -48,6 +48,9 @@ query ($runId: ID!, $after: String, $limit: Int) {
       cursor
       hasMore
       events {
+        __typename
+        ... on AssetMaterializationPlannedEvent { assetKey { path } }
+        ... on MaterializationEvent { assetKey { path } }
         ... on MessageEvent { message timestamp level stepKey }
         ... on ExecutionStepFailureEvent { error { message causes { message } } }
         ... on RunFailureEvent { error { message causes { message } } }
@@ -56,6 +59,7 @@ query ($runId: ID!, $after: String, $limit: Int) {
   }
 }
 """
+PLANNED, MADE = "AssetMaterializationPlannedEvent", "MaterializationEvent"
 PAGE_EVENTS = 1000
 LOG_LINES = 20
 ERROR_CHARACTERS = 2000
@@ -63,10 +67,16 @@ ERROR_CHARACTERS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The last lines of a run's log, oldest first, and the last error's words; None where nothing failed."""
+    """The last lines of a run's log, oldest first, and the last error's words; None where nothing failed.
+
+    How many assets were made for all of the run's days, of those that it makes: days follow one another in no asset, for each makes its
+    days at once.
+    """
 
     lines: tuple[str, ...] = ()
     error: str | None = None
+    made_count: int = 0
+    planned_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +170,18 @@ class Pipeline:
         Raises: PipelineUnavailable.
         """
         lines, error, after = deque[str](maxlen=LOG_LINES), None, None
+        assets: dict[str, set[tuple[str, ...]]] = {PLANNED: set(), MADE: set()}
         while True:
             page = (await self._ask(LOG, {"runId": run_id, "after": after, "limit": PAGE_EVENTS}))["logsForRun"]
             for event in page.get("events", ()):
                 if event["message"]:
                     lines.append(_line(event))
+                if event["__typename"] in assets and event["assetKey"]:
+                    assets[event["__typename"]].add(tuple(event["assetKey"]["path"]))
                 if failure := event.get("error"):
                     error = (failure["causes"] or [failure])[-1]["message"].strip()[:ERROR_CHARACTERS]
             if not page.get("hasMore"):
-                return Told(tuple(lines), error)
+                return Told(tuple(lines), error, len(assets[MADE]), len(assets[PLANNED]))
             after = page["cursor"]
 
     def _page_of(self, run_id: str) -> str:

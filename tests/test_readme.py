@@ -79,7 +79,7 @@ ELSEWHERE = PROOF | {
     'export PATH="$PWD/.venv/bin:$PATH"': "the shell here has `precedent` on its path already",
     "make smoke URL=http://127.0.0.1:8000 TOKEN=$TOKEN": "tests/cli/test_up.py runs deploy/smoke.sh",
     starting("precedent import cases.csv"): "needs the log, which is no part of the project: tests/cli/importing",
-    starting("precedent backfill"): f"{PIPELINE}: tests/cli/test_backfill.py",
+    starting("precedent backfill"): f"{PIPELINE}: tests/e2e/test_pipeline.py",
     starting("precedent psql -c"): f"{PIPELINE}: tests/dbt",
     starting("precedent lineage"): f"{PIPELINE}: tests/cli/test_lineage.py",
     "make notebooks": "serves until it is ended: tests/notebooks",

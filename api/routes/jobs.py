@@ -107,6 +107,8 @@ def _answer(run: Run, told: Told) -> dict[str, Any]:
         "from": run.tags.get("dagster/asset_partition_range_start"),
         "to": run.tags.get("dagster/asset_partition_range_end"),
         "page": run.page,
+        "assets_made": told.made_count,
+        "assets_planned": told.planned_count,
         "error": told.error,
         "log": told.lines,
     }

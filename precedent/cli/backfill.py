@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import httpx2
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from precedent.cli.development import internal_token
 from precedent.clock import SystemClock
@@ -41,8 +42,12 @@ def backfill(
         while not run["finished"]:
             time.sleep(POLL_SECONDS)
             run = _read(client.get(f"/jobs/runs/{run['run_id']}"))
-            progress.update(task, description=_shown(job, first_day, last_day, run))
-    typer.echo(f"{job} for {first_day} to {last_day}: {run['status'].lower()}, {run['page']}")
+            # A range is one run, in which each asset makes all its days at once: assets are what can be counted.
+            progress.update(
+                task, description=_shown(job, first_day, last_day, run), completed=run["assets_made"], total=run["assets_planned"] or None
+            )
+    made = f"{run['assets_made']} of {run['assets_planned']} assets"
+    typer.echo(f"{job} for {first_day} to {last_day}: {run['status'].lower()}, {made} made for all days, {run['page']}")
     if run["error"]:
         typer.echo(run["error"], err=True)
     raise typer.Exit(0 if run["status"] == "SUCCESS" else 1)
@@ -77,4 +82,7 @@ def _shown(job: str, first_day: date, last_day: date, run: dict[str, Any]) -> st
 
 
 def _progress() -> Progress:
-    return Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=Console(stderr=True))
+    # What the run said last has the room that is left.
+    said = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    columns = SpinnerColumn(), BarColumn(bar_width=20), MofNCompleteColumn(), said, TimeElapsedColumn()
+    return Progress(*columns, expand=True, console=Console(stderr=True))

@@ -1,35 +1,44 @@
 """The pipeline by its own doors: jobs launched over the API and from Dagster's page fill tables, and say what they did.
 
-Dagster's webserver runs without a daemon here, and the short form is one click on its page; `test_pipeline_daemon.py` has both.
+Dagster's webserver runs without a daemon here, and the short form is one click on its page and one `precedent backfill`;
+`test_pipeline_daemon.py` has both.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from browser import open_page
-from running_api import INTERNAL_TOKEN, free_ports, install, wait_until
+from running_api import INTERNAL_TOKEN, Installation, environment_of, free_ports, install, serve, wait_until
 from running_pipeline import RunningPipeline, run_pipeline
 from sample_entries import append_all, decision, outcome
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from precedent.clock import SystemClock, to_instant
+from precedent.settings import project_root
 
 YESTERDAY = datetime.now(UTC).replace(hour=12) - timedelta(days=1)
 DAY = YESTERDAY.date().isoformat()
 
 
 @pytest.fixture(scope="module")
-def pipeline(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningPipeline, TestClient]]:
-    """Dagster and the API over one ledger that knows of one decision and its outcome, both of yesterday."""
-    home = tmp_path_factory.mktemp("pipeline")
+def installation(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     (port,) = free_ports(1)
-    installation = install(module_database_url, home, dagster_port=port, dagster_url=f"http://127.0.0.1:{port}")
+    home = tmp_path_factory.mktemp("pipeline")
+    return install(module_database_url, home, dagster_port=port, dagster_url=f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="module")
+def pipeline(installation: Installation, module_database_url: str) -> Iterator[tuple[RunningPipeline, TestClient]]:
+    """Dagster and the API over one ledger that knows of one decision and its outcome, both of yesterday."""
     at = to_instant(int(YESTERDAY.timestamp()) * 1_000_000)
     made = decision(1, as_of=at)
     append_all(module_database_url, [made, outcome(made.entry_id, 500_000, as_of=at)])
@@ -90,29 +99,79 @@ def test_the_page_draws_the_lineage_and_a_click_launches_a_run_that_succeeds(pip
     assert run["tags"]["dagster/from_ui"] == "true"
 
 
+def backfill(installation: Installation, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`precedent backfill` as typed, against an API of its own before the running Dagster."""
+    with serve(installation, folder) as (api,):
+        return subprocess.run(
+            [sys.executable, "-c", "from precedent.cli.main import main; main()", "backfill", *arguments],
+            env=environment_of(installation.settings, api.port),
+            cwd=project_root(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+
+def test_a_backfill_tells_what_was_made_of_all_that_is_to_be_made(
+    pipeline: tuple[RunningPipeline, TestClient], installation: Installation, module_database_url: str, tmp_path: Path
+) -> None:
+    running, _ = pipeline
+    first = (YESTERDAY - timedelta(days=1)).date().isoformat()
+    done = backfill(installation, tmp_path, "--from", first, "--to", DAY, "--job", "distill")
+    (run,) = running.runs(tags=[{"key": "dagster/asset_partition_range_start", "value": first}])
+    page = f"{running.url}/runs/{run['runId']}"
+    assert (done.returncode, done.stdout) == (0, f"distill for {first} to {DAY}: success, 4 of 4 assets made for all days, {page}\n"), (
+        done.stderr
+    )
+    assert "4/4" in done.stderr
+    assert rows(module_database_url, "precedent.knowledge_snapshots") == 1
+
+
 @pytest.mark.long
-def test_two_runs_of_one_day_at_once_leave_the_rows_of_one(pipeline: tuple[RunningPipeline, TestClient], module_database_url: str) -> None:
+@pytest.mark.parametrize(
+    ("job", "tables"),
+    [
+        ("aggregator", ["analytics.entity_features", "analytics.decision_daily"]),
+        ("distill", ["precedent.knowledge_snapshots", "precedent.decision_embeddings_384"]),
+    ],
+)
+def test_two_runs_of_one_day_at_once_leave_the_rows_of_one(
+    pipeline: tuple[RunningPipeline, TestClient], module_database_url: str, job: str, tables: list[str]
+) -> None:
     """Nothing queues them here: each has a process, and the database lets one derive at a time."""
     running, _ = pipeline
 
-    def features() -> list[tuple[Any, ...]]:
+    def found() -> list[list[tuple[Any, ...]]]:
         with psycopg.connect(module_database_url) as connection:
-            return connection.execute("select * from analytics.entity_features order by 1, 2, 3, 4").fetchall()
+            return [
+                connection.execute(f"select to_jsonb(t) - 'ledger_size' from {table} t order by 1".encode()).fetchall() for table in tables
+            ]
 
-    before = features()
-    both = [running.launch("aggregator", DAY) for _ in range(2)]
+    before = found()
+    assert all(before)
+    if job == "distill":
+        with psycopg.connect(module_database_url) as connection:
+            for table in tables:
+                connection.execute(f"delete from {table}".encode())
+    both = [running.launch(job, DAY) for _ in range(2)]
     assert [run["status"] for run in running.ended(2, runIds=both)] == ["SUCCESS", "SUCCESS"]
-    assert features() == before
+    assert found() == before
 
 
 @pytest.mark.long
-def test_a_run_that_fails_says_of_what(pipeline: tuple[RunningPipeline, TestClient], module_database_url: str) -> None:
+def test_a_run_that_fails_says_of_what_and_so_does_the_command(
+    pipeline: tuple[RunningPipeline, TestClient], installation: Installation, module_database_url: str, tmp_path: Path
+) -> None:
     running, client = pipeline
     with psycopg.connect(module_database_url) as connection:
         connection.execute("update precedent.knowledge_snapshots set summary = summary || ' 4711 more.'")
     run = client.post("/jobs/distill/run?wait=300").json()
     assert run["status"] == "FAILURE"
     assert "words_hold_no_foreign_number" in run["error"]
+    failed = backfill(installation, tmp_path, "--days", "1", "--job", "distill")
+    assert failed.returncode == 1
+    assert failed.stdout.startswith(f"distill for {DAY} to {DAY}: failure, ")
+    assert "words_hold_no_foreign_number" in failed.stderr
     with open_page() as page:
         page.goto(f"{running.url}/assets/knowledge_snapshots?view=checks")
         page.get_by_text("words_hold_no_foreign_number").first.wait_for()
