@@ -94,14 +94,17 @@ async def answer_all(
             answers[place], is_replay = await answer_one(members, call_at(call, place, members, texts[place], pointer), pointer)
             recorded.append(is_replay)
         except Exception as error:
-            if isinstance(error, IdempotencyKeyReused) and not recorded:
+            if isinstance(error, IdempotencyKeyReused) and not is_led():
                 raise
             if isinstance(error, Unavailable):
                 away.append(error)
             answers[place] = problem_body(answer_error(error), request.url.path)
 
+    def is_led() -> bool:
+        return call.claim is None or bool(recorded or away)
+
     with span("batch") as told, gathering():
-        await _ask_each(len(elements), one, lambda: call.claim is None or bool(recorded or away))
+        await _ask_each(len(elements), one, is_led)
         if told is not None:
             told.set_attributes({"precedent.count": len(elements), "precedent.refused": len(elements) - len(recorded)})
     if len(away) == len(elements):

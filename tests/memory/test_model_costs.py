@@ -24,6 +24,7 @@ from precedent.clock import SystemClock
 from precedent.db.engine import PIPELINE, connect
 from precedent.errors import BudgetSpent, DatabaseUnavailable, PipelineUnavailable, SettingsInvalid
 from precedent.memory.embedder import Case, OpenAIEmbedder
+from precedent.memory.snapshot import ANSWER_COUNTS
 from precedent.memory.wording import model_writer
 from precedent.memory.words import TEMPLATE
 
@@ -33,7 +34,7 @@ TOLD = {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150, "pro
 FACTS = {
     **{"node": "finance", "day": "2026-03-02", "actions": [], "rules": [], "successes": [], "failures": [], "sources": {}},
     "totals": {"decisions_count": 0, "approved_count": 0, "denied_count": 0, "escalated_count": 0, "effective_count": 0},
-    "answered": {"answered_count": 0, "approved_count": 0, "denied_count": 0},
+    "answered": dict.fromkeys(ANSWER_COUNTS, 0),
     "outcomes": {"matured_count": 0, "rewarded_count": 0, "reward_mean_bp": None},
     "change": {
         **{"against": "2026-02-23", "decisions_count_before": 0, "decisions_delta": 0, "approved_bp": 0, "approved_before_bp": 0},
