@@ -93,6 +93,7 @@ ELSEWHERE = {
     "FAULT_TABLE=docs/operations.md make test-faults": "breaks its own installation and writes the page: tests/e2e/test_fault_table.py",
     "make test": "would run this test",
     "make test-long": "is hours of this machine",
+    "make bench ARGS=--long": f"{NAMED}, where what it found is told: tests/bench",
     "promtool test rules precedent.rules_test.yaml": "needs promtool: tests/deploy/test_alerts.py",
 }
 

@@ -12,6 +12,7 @@ from sample_entries import append_all, decision, outcome
 
 from precedent.clock import to_instant
 from precedent.lineage.trace import trace
+from precedent.memory.words import TEMPLATE
 
 FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAYS = 4
@@ -123,7 +124,7 @@ def test_once_the_budget_is_spent_words_are_the_templates_and_only_words_go_with
     assert {"knowledge_snapshots", "decision_embeddings", "recall_probe"} <= done
     assert "snapshot_embeddings" not in done
     with psycopg.connect(ledger) as connection:
-        assert connection.execute("select distinct written_by from precedent.knowledge_snapshots").fetchall() == [("template@1",)]
+        assert connection.execute("select distinct written_by from precedent.knowledge_snapshots").fetchall() == [(TEMPLATE,)]
         found = connection.execute("select purpose, outcome, count(*) from precedent.model_calls group by 1, 2 order by 1").fetchall()
     # Once for the words of all days: what would be refused again is not tried again.
     assert found == [("embedding", "refused", 1), ("words", "refused", DAYS + 1)]
