@@ -82,7 +82,7 @@ class Context:
         """One line a request. What the caller chose, path and correlation id, is redacted; the rest is ours and need not be."""
         access_log.tell(
             {
-                "correlation_id": redact_text(scope["correlation_id"]) if scope["is_callers_id"] else scope["correlation_id"],
+                "correlation_id": told_id(scope),
                 "method": scope["method"],
                 "route": route,
                 "path": _redacted_path(scope["path"]),
@@ -94,6 +94,12 @@ class Context:
                 "timestamp": to_instant(time.time_ns() // 1000),
             }
         )
+
+
+def told_id(scope: Scope) -> str:
+    """The correlation id as logs and traces have it: redacted where the caller chose it."""
+    known_as: str = scope["correlation_id"]
+    return redact_text(known_as) if scope["is_callers_id"] else known_as
 
 
 def _require_readable(scope: Scope) -> None:

@@ -12,6 +12,7 @@ from precedent.clock import EPOCH, from_instant
 
 NAME_PATTERN = "^[a-z][a-z0-9_]{0,63}$"
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+CORRELATION_PATTERN = "^[!-~]{1,128}$"
 MAX_TEXT_CHARS = 256
 
 UUID_SCHEMA: dict[str, Any] = {"format": "uuid", "pattern": UUID_PATTERN}
@@ -25,7 +26,7 @@ PolicyName = Annotated[str, Path(examples=["finance-constitution"])]
 Tile = Annotated[str, Path(examples=["0/000.p/1"])]
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
-CorrelationId = Annotated[str, Field(pattern="^[!-~]{1,128}$")]
+CorrelationId = Annotated[str, Field(pattern=CORRELATION_PATTERN)]
 
 
 def _strict_instant(value: object) -> datetime:

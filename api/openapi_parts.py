@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from api.contracts import CORRELATION_PATTERN
 from api.problems import Problem, problem_body
 from precedent.ledger.idempotency import MAX_KEY_CHARS
 
@@ -35,7 +36,7 @@ def _header(description: str, schema: dict[str, Any], example: object) -> dict[s
 _TEXT = {"type": "string"}
 HEADERS = {
     "x-cid": _header(
-        "The correlation id: the one that was sent, else a new one", {"type": "string", "pattern": "^[!-~]{1,128}$"}, "deal-4711"
+        "The correlation id: the one that was sent, else a new one", {"type": "string", "pattern": CORRELATION_PATTERN}, "deal-4711"
     ),
     "RateLimit": _header("What is left of the token's rate, and in how many seconds it is whole again", _TEXT, '"token";r=1999;t=1'),
     "RateLimit-Policy": _header("How many requests the token may make in how many seconds", _TEXT, '"token";q=2000;w=1'),
@@ -54,7 +55,7 @@ PARAMETERS = {
         "in": "header",
         "required": False,
         "description": "A correlation id: in logs, entries and the answer. Without it the trace id of `traceparent`, else `x-request-id`.",
-        "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+        "schema": {"type": "string", "pattern": CORRELATION_PATTERN},
         "example": "deal-4711",
     },
     "Idempotency-Key": {

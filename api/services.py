@@ -78,8 +78,8 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
     """The services, until the block ends; then what waits for a commit is committed.
 
     Raises: DatabaseUnavailable where no database answers within START_SECONDS; SettingsInvalid, also for what production refuses;
-    LedgerBroken where the database
-    is behind a checkpoint that was signed, or contradicts it; ErasureBarred where it is older than an erasure that it bars.
+    LedgerBroken where the database is behind a checkpoint that was signed, or contradicts it; ErasureBarred where it is older than an
+    erasure that it bars.
     """
     clock = clock or SystemClock()
     require_production_files(settings)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.context import told_id
 from precedent import __version__
-from precedent.guard.redact import redact_text
 from precedent.tracing import WITHOUT_WORDS, code_of, in_trace
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Traced:
         headers = scope["headers_by_name"]
         sent = {name: headers[name.encode()].decode("latin-1") for name in ("traceparent", "tracestate") if name.encode() in headers}
         parent = self._propagator.extract(sent)
-        known_as = redact_text(scope["correlation_id"]) if scope["is_callers_id"] else scope["correlation_id"]
+        known_as = told_id(scope)
         with (
             in_trace(known_as),
             self._tracer.start_as_current_span(scope["method"], context=parent, kind=self._kind, **WITHOUT_WORDS) as span,

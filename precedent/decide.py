@@ -100,10 +100,7 @@ class Decider:
                 if first is None:
                     raise
                 return replayed(await first_entry(self._entries, call.claim, first))
-            with span("append") as told:
-                answer = await self._writer.append(prepared.draft)
-                if told is not None and isinstance(answer, Appended):
-                    told.set_attributes({"precedent.seq": answer.seq, "precedent.decision_id": str(answer.entry_id)})
+            answer = await self._writer.append_as_step(prepared.draft, "precedent.decision_id")
             match answer:
                 case Appended():
                     if prepared.subject is not None:

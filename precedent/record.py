@@ -121,10 +121,7 @@ class Recorder:
             if told is not None:
                 told.set_attributes({"precedent.node": decision.core["node"], "precedent.action": decision.core["action"]})
         draft = self._draft(Kind.OUTCOME, {Section.CORE: core, Section.FACTS: facts}, call, self._clock.new_id())
-        with span("append") as told:
-            answer = await self._writer.append(draft)
-            if told is not None and isinstance(answer, Appended):
-                told.set_attributes({"precedent.seq": answer.seq})
+        answer = await self._writer.append_as_step(draft)
         return await self._recorded(answer, core, facts, call)
 
     async def revision_of(self, outcome: Recorded) -> int:

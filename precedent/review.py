@@ -65,11 +65,7 @@ class Reviewer:
                 claim=claim.claim if claim else None,
                 fingerprint=claim.fingerprint if claim else None,
             )
-            with span("append") as told:
-                answered = await self._writer.append(draft)
-                if told is not None and isinstance(answered, Appended):
-                    told.set_attributes({"precedent.seq": answered.seq})
-            match answered:
+            match await self._writer.append_as_step(draft):
                 case Appended() as place:
                     return Recorded(place, core, {})
                 case Claimed() as claimed:

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 import psycopg
+from hand_clock import HandClock
 from sample_entries import KEYRING
 
 from precedent.adapters.webhook import Rules, rules_of
-from precedent.clock import SystemClock
 from precedent.db.engine import API, connect
 from precedent.ledger.store import chain_id_of
 from precedent.people import webhook_store as endpoints
@@ -19,17 +19,6 @@ from precedent.people.store import Queue
 from precedent.people.webhooks import Webhooks, add_endpoint, require_endpoint
 
 LOOPBACK = rules_of("127.0.0.0/8", is_https_required=False)
-
-
-@dataclass
-class HandClock(SystemClock):
-    ahead_us: int = 0
-
-    def now_us(self) -> int:
-        return super().now_us() + self.ahead_us
-
-    def forward(self, seconds: float) -> None:
-        self.ahead_us += int(seconds * 1_000_000)
 
 
 @dataclass

@@ -33,6 +33,11 @@ class AdapterUnavailable(Unavailable):
         self.retry_after_seconds = retry_after_seconds
 
 
+def seconds_in(retry_after: str | None) -> float | None:
+    """What Retry-After says in whole seconds; None where it says something else, or is not there."""
+    return float(retry_after) if retry_after is not None and retry_after.isascii() and retry_after.isdigit() else None
+
+
 class AdapterRefused(PrecedentError):
     """The other side understood and said no: the same call again would hear the same. `reason` is its code."""
 

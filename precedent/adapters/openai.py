@@ -6,13 +6,13 @@ For the pipeline and the command line; no decision waits for one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import httpx2
 
-from precedent.adapters.contract import AdapterRefused, AdapterUnavailable, Calls, Context, RateLimit, Retries
+from precedent.adapters.contract import AdapterRefused, AdapterUnavailable, Calls, Context, RateLimit, Retries, seconds_in
 from precedent.adapters.costs import Usage, read_book
 from precedent.adapters.meter import Call, Ended, Meter
 from precedent.clock import Clock, SystemClock
@@ -81,7 +81,7 @@ class ModelServer:
             why, is_passing = f"status {error.status_code}", error.status_code in TOO_EARLY or error.status_code >= 500
             self._meter.settle(held, Ended(None, why, was_used=False))
             if is_passing:
-                raise AdapterUnavailable(NAME, why, _seconds(error.response.headers)) from error
+                raise AdapterUnavailable(NAME, why, seconds_in(error.response.headers.get("retry-after"))) from error
             raise AdapterRefused(NAME, why) from error
         except APIConnectionError as error:
             # Whoever read the request may have answered it, and counts it: nobody told us.
@@ -125,8 +125,3 @@ def _usage_of(answer: object, call: Call) -> Usage | None:
 def _count(value: object) -> int | None:
     """A whole number that a column can hold; whatever else a server sent is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
-
-
-def _seconds(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else None

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from precedent.adapters.contract import AdapterRefused, AdapterUnavailable, Calls, Context, Health, RateLimit, Retries
+from precedent.adapters.contract import AdapterRefused, AdapterUnavailable, Calls, Context, Health, RateLimit, Retries, seconds_in
 from precedent.clock import Clock
 from precedent.errors import SettingsInvalid
 from precedent.settings import Settings
@@ -112,7 +112,8 @@ class SlackAdapter:
         except httpx2.HTTPError as error:
             raise AdapterUnavailable(NAME, f"{type(error).__name__}: {error}") from error
         if response.status_code == 429:
-            raise AdapterUnavailable(NAME, "it asks for fewer messages", _seconds(response.headers.get("retry-after")))
+            asked_seconds = seconds_in(response.headers.get("retry-after"))
+            raise AdapterUnavailable(NAME, "it asks for fewer messages", 1.0 if asked_seconds is None else asked_seconds)
         if response.status_code >= 500:
             raise AdapterUnavailable(NAME, f"status {response.status_code}")
         try:
@@ -124,11 +125,6 @@ class SlackAdapter:
         if not answer.ok:
             raise AdapterRefused(NAME, answer.error)
         return answer
-
-
-def _seconds(text: str | None) -> float:
-    """Slack sends whole seconds; without them, one."""
-    return float(text) if text is not None and text.isascii() and text.isdigit() else 1.0
 
 
 def slack_of(settings: Settings, clock: Clock) -> SlackAdapter:

@@ -45,11 +45,8 @@ def totals_by(spent: Sequence[Spent], *names: str) -> list[dict[str, Any]]:
 
 def today_and_before(spent: Sequence[Spent]) -> list[dict[str, Any]]:
     """Today's totals by model, purpose and currency, zeros where only the week before had any; and the mean day of that week."""
-    names = ("model", "purpose")
-    totals = {tuple(row[name] for name in (*names, "currency")): row for row in totals_by([one for one in spent if one.is_today], *names)}
-    before = {
-        tuple(row[name] for name in (*names, "currency")): row for row in totals_by([one for one in spent if not one.is_today], *names)
-    }
+    totals = _by_model([one for one in spent if one.is_today])
+    before = _by_model([one for one in spent if not one.is_today])
     rows = []
     for key, week in before.items():
         totals.setdefault(key, week | dict.fromkeys(COUNTS, 0) | {"cost_micros": None if week["cost_micros"] is None else 0})
@@ -61,6 +58,10 @@ def today_and_before(spent: Sequence[Spent]) -> list[dict[str, Any]]:
         }
         rows.append(row | means)
     return rows
+
+
+def _by_model(spent: Sequence[Spent]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {(row["model"], row["purpose"], row["currency"]): row for row in totals_by(spent, "model", "purpose")}
 
 
 def standings(book: CostBook, spent: Sequence[Spent]) -> list[Standing]:

@@ -147,6 +147,17 @@ class Writer:
         self._arrival.set()
         return await future
 
+    async def append_as_step(self, draft: Draft, id_name: str | None = None) -> Answer:
+        """`append`, as a step of its own in the trace, which tells the entry's place, and under `id_name` its id.
+
+        Raises: as `append`.
+        """
+        with span("append") as told:
+            answer = await self.append(draft)
+            if told is not None and isinstance(answer, Appended):
+                told.set_attributes({"precedent.seq": answer.seq} | ({id_name: str(answer.entry_id)} if id_name else {}))
+            return answer
+
     async def _run(self) -> None:
         while not self._is_stopping:
             await self._arrival.wait()

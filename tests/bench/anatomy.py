@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +23,7 @@ from precedent.policy.document import load_document
 from precedent.policy.evaluate import Control, evaluate, moment_of
 from precedent.policy.facts import type_facts
 from precedent.settings import project_root
+from tests.bench.policies import best
 from tests.bench.report import Part
 from tests.bench.singles import FINANCE
 
@@ -39,7 +39,7 @@ NOTE = (
 
 def measure_anatomy(body: bytes, api_cpu_us: float) -> Part:
     """Of the decision that `body` asks for, beside what the API's process took by request."""
-    steps = {name: _best_us(step) for name, step in _steps(body).items()}
+    steps = {name: best(step, ROUNDS, LOOPS) * 1e6 for name, step in _steps(body).items()}
     rows = [[f"of a decision: {name}", f"{us:.1f} µs"] for name, us in steps.items()]
     rest = api_cpu_us - sum(steps.values())
     return Part((), [*rows, ["of a decision: all else in the API's process", f"{rest:.0f} µs"]], NOTE)
@@ -90,13 +90,3 @@ def _steps(body: bytes) -> dict[str, Callable[[], object]]:
         "the sections as bytes": draft,
         "the answer": lambda: recorded_response(decision_answer(decision, "main"), is_replay=False),
     }
-
-
-def _best_us(step: Callable[[], object]) -> float:
-    def once() -> float:
-        began = perf_counter()
-        for _ in range(LOOPS):
-            step()
-        return perf_counter() - began
-
-    return min(once() for _ in range(ROUNDS)) / LOOPS * 1e6

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from hand_clock import HandClock
 from sample_entries import append_all, decision, escalation, policy, review_step
 
-from precedent.clock import SystemClock, to_instant
+from precedent.clock import to_instant
 from precedent.db.engine import API, connect
 from precedent.ledger.entry import Draft, ReviewMoved
 from precedent.ledger.rebuild import rebuild_projections
@@ -24,19 +24,6 @@ from precedent.people.review_store import read_due
 from precedent.people.reviews import instant_at
 
 HOUR = 3600
-
-
-@dataclass
-class HandClock(SystemClock):
-    """The real clock, and what a test adds to it."""
-
-    ahead_us: int = 0
-
-    def now_us(self) -> int:
-        return super().now_us() + self.ahead_us
-
-    def forward(self, seconds: float) -> None:
-        self.ahead_us += int(seconds * 1_000_000)
 
 
 @pytest.fixture

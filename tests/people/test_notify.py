@@ -11,10 +11,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from hand_clock import HandClock
 from sample_entries import append_all, decision
 
 from precedent.adapters.contract import AdapterUnavailable
-from precedent.clock import SystemClock
 from precedent.db.engine import API, connect
 from precedent.ledger.store import chain_id_of
 from precedent.people.notify import MAX_ATTEMPTS, TEXTS, Connect, Drained, Message, channel_of, drain, message_of, now_of
@@ -22,20 +22,13 @@ from precedent.people.store import Claimed, count_messages, read_undelivered, re
 
 
 @dataclass
-class HandClock(SystemClock):
-    """The real clock, and what a test adds to it."""
+class EvenClock(HandClock):
+    """One that a test moves, whose random bytes are all the same."""
 
-    ahead_us: int = 0
     random: int = 0
-
-    def now_us(self) -> int:
-        return super().now_us() + self.ahead_us
 
     def random_bytes(self, count: int) -> bytes:
         return bytes([self.random]) * count
-
-    def forward(self, seconds: float) -> None:
-        self.ahead_us += int(seconds * 1_000_000)
 
 
 @dataclass
@@ -70,7 +63,7 @@ def rows_of(connector: Connect, columns: str) -> list[tuple[Any, ...]]:
 def test_each_message_goes_out_once_and_names_no_facts(database_url: str, connector: Connect, chain_id: UUID) -> None:
     escalated, approved = decision(1, verdict="escalate", text="8 % off at 31 % margin"), decision(2, text="12,000 USD")
     append_all(database_url, [escalated, approved])
-    receiver, clock = Receiver(), HandClock()
+    receiver, clock = Receiver(), EvenClock()
     assert drain(connector, chain_id, receiver, clock) == Drained(delivered=2)
     assert drain(connector, chain_id, receiver, clock) == Drained()
     assert [(message.topic, message.recipient, message.text) for message in receiver.messages] == [
@@ -91,7 +84,7 @@ def test_each_message_goes_out_once_and_names_no_facts(database_url: str, connec
 
 def test_a_failed_message_waits_longer_each_time_and_keeps_its_key(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(1)])
-    receiver, clock = Receiver(error=ConnectionError("planted")), HandClock()
+    receiver, clock = Receiver(error=ConnectionError("planted")), EvenClock()
     pauses = []
     for attempt in range(1, 6):
         assert drain(connector, chain_id, receiver, clock) == Drained(failed=1)
@@ -108,7 +101,7 @@ def test_a_failed_message_waits_longer_each_time_and_keeps_its_key(database_url:
 
 def test_messages_that_failed_together_come_back_apart(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(1), decision(2)])
-    receiver, clock = Receiver(error=ConnectionError("planted")), HandClock()
+    receiver, clock = Receiver(error=ConnectionError("planted")), EvenClock()
     for clock.random in (0, 255):
         assert drain(connector, chain_id, receiver, clock, limit=1) == Drained(failed=1)
     [first, second] = [next_at.timestamp() for (next_at,) in rows_of(connector, "next_attempt_at")]
@@ -119,7 +112,7 @@ def test_who_asks_for_a_longer_pause_gets_it_and_who_asks_for_a_shorter_one_does
     database_url: str, connector: Connect, chain_id: UUID
 ) -> None:
     append_all(database_url, [decision(1), decision(2), decision(3)])
-    receiver, clock = Receiver(), HandClock()
+    receiver, clock = Receiver(), EvenClock()
     for asked_seconds in (300.0, 1.0, 1e9):
         receiver.error = AdapterUnavailable("planted", "busy", asked_seconds)
         assert drain(connector, chain_id, receiver, clock, limit=1) == Drained(failed=1)
@@ -129,7 +122,7 @@ def test_who_asks_for_a_longer_pause_gets_it_and_who_asks_for_a_shorter_one_does
 
 def test_what_is_dead_is_delivered_after_all_once_it_is_replayed(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(1), decision(2)])
-    receiver, clock = Receiver(error=ValueError("no such channel")), HandClock()
+    receiver, clock = Receiver(error=ValueError("no such channel")), EvenClock()
     for _ in range(MAX_ATTEMPTS):
         drain(connector, chain_id, receiver, clock)
         clock.forward(3700)
@@ -148,7 +141,7 @@ def test_what_is_dead_is_delivered_after_all_once_it_is_replayed(database_url: s
 
 def test_the_tenth_failure_is_the_last_and_is_shown(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(1)])
-    receiver, clock = Receiver(error=ValueError("no such channel")), HandClock()
+    receiver, clock = Receiver(error=ValueError("no such channel")), EvenClock()
     results = []
     for _ in range(MAX_ATTEMPTS + 2):
         results.append(drain(connector, chain_id, receiver, clock))
@@ -166,7 +159,7 @@ def test_one_bad_message_does_not_stop_those_behind_it(database_url: str, connec
     with psycopg.connect(database_url) as owner:
         owner.execute("update precedent.outbox set topic = 'unheard.of' where id = (select min(id) from precedent.outbox)")
     receiver = Receiver()
-    assert drain(connector, chain_id, receiver, HandClock()) == Drained(delivered=1, failed=1)
+    assert drain(connector, chain_id, receiver, EvenClock()) == Drained(delivered=1, failed=1)
     assert rows_of(connector, "last_error")[0] == ("KeyError: 'unheard.of'",)
 
 
@@ -174,7 +167,7 @@ def test_a_crash_between_delivery_and_its_mark_delivers_again_under_the_same_key
     database_url: str, connector: Connect, chain_id: UUID
 ) -> None:
     append_all(database_url, [decision(1)])
-    receiver, clock = Receiver(), HandClock()
+    receiver, clock = Receiver(), EvenClock()
 
     def deliver_and_die(message: Claimed) -> None:
         receiver(message)
@@ -190,13 +183,13 @@ def test_a_crash_between_delivery_and_its_mark_delivers_again_under_the_same_key
 
 def test_an_error_that_quotes_an_address_is_stored_without_it(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(1)])
-    drain(connector, chain_id, Receiver(error=ValueError("ada@example.org bounced")), HandClock())
+    drain(connector, chain_id, Receiver(error=ValueError("ada@example.org bounced")), EvenClock())
     assert rows_of(connector, "last_error") == [("ValueError: [e-mail] bounced",)]
 
 
 def test_processes_that_drain_at_once_share_the_work(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(number) for number in range(40)])
-    receiver, clock = Receiver(), HandClock()
+    receiver, clock = Receiver(), EvenClock()
     results: list[Drained] = []
     threads = [threading.Thread(target=lambda: results.append(drain(connector, chain_id, receiver, clock))) for _ in range(4)]
     for thread in threads:
@@ -212,18 +205,18 @@ def test_a_message_that_another_process_is_claiming_is_passed_over(database_url:
     receiver = Receiver()
     with psycopg.connect(database_url) as other:
         other.execute("select id from precedent.outbox order by id limit 1 for update")
-        assert drain(connector, chain_id, receiver, HandClock()) == Drained(delivered=1)
-    assert drain(connector, chain_id, receiver, HandClock()) == Drained(delivered=1)
+        assert drain(connector, chain_id, receiver, EvenClock()) == Drained(delivered=1)
+    assert drain(connector, chain_id, receiver, EvenClock()) == Drained(delivered=1)
 
 
 def test_another_chains_messages_are_left_alone(database_url: str, connector: Connect) -> None:
     append_all(database_url, [decision(1)])
-    assert drain(connector, uuid.uuid4(), Receiver(), HandClock()) == Drained()
+    assert drain(connector, uuid.uuid4(), Receiver(), EvenClock()) == Drained()
 
 
 def test_no_more_than_the_limit_is_delivered(database_url: str, connector: Connect, chain_id: UUID) -> None:
     append_all(database_url, [decision(number) for number in range(5)])
-    assert drain(connector, chain_id, Receiver(), HandClock(), limit=2) == Drained(delivered=2)
+    assert drain(connector, chain_id, Receiver(), EvenClock(), limit=2) == Drained(delivered=2)
 
 
 @pytest.mark.parametrize("topic", sorted(TEXTS))
