@@ -41,7 +41,9 @@ HEADERS = {
     "RateLimit": _header("What is left of the token's rate, and in how many seconds it is whole again", _TEXT, '"token";r=1999;t=1'),
     "RateLimit-Policy": _header("How many requests the token may make in how many seconds", _TEXT, '"token";q=2000;w=1'),
     "Idempotent-Replayed": _header(
-        "`true` where the same request was done before under this key, and this is its answer", {"type": "string", "enum": ["true"]}, "true"
+        "`true` where the same request was done before under this key, and this is its answer; of a batch, where every element was",
+        {"type": "string", "enum": ["true"]},
+        "true",
     ),
     "Retry-After": _header("Seconds after which to try again", {"type": "integer", "minimum": 0}, 1),
     "WWW-Authenticate": _header("How to say who asks", _TEXT, "Bearer"),

@@ -60,7 +60,8 @@ def test_copies_at_once_over_two_processes_are_one_and_another_body_is_refused(w
         answers = list(pool.map(lambda copy: world.ask(asked, headers=key, server=copy % 2), range(COPIES)))
     assert all(answer.is_success for answer in answers), [answer.text for answer in answers if not answer.is_success]
     assert all((answer.status_code, answer.json()) == (answers[0].status_code, answers[0].json()) for answer in answers)
-    assert sum(REPLAYED not in answer.headers for answer in answers) == 1
+    recording = sum(REPLAYED not in answer.headers for answer in answers)
+    assert 1 <= recording <= asked.entries, "of a batch, each copy may have recorded a part"
     written = world.ledger_size() - before
     assert written == asked.entries
     if asked.other is not None:
