@@ -38,20 +38,26 @@ _EXACT = f"""
     other as (select * from measured where verdict <> (select verdict from nearest {_ORDER} limit 1) {_ORDER} limit 1)
 """
 # The index gives nearly the order (relaxed), which is put right outside. Of another verdict there may be few, or none: a walk of the index
-# would go to its end to find that out. Few are found by their verdict, and compared one by one.
-_OTHERS = f"e.verdict = any ((select array_remove('{{approve,deny,escalate}}', verdict) from nearest {_ORDER} limit 1)::text[])"
+# would go to its end to find that out. Few are found by their verdict, named so that the planner knows how many to expect (where it did
+# not, it read the whole table), and compared one by one.
+_VERDICTS = ("approve", "deny", "escalate")
+_FIRST = f"(select verdict from nearest {_ORDER} limit 1)"
+_OTHERS = " union all ".join(
+    f"""
+        (select e.ctid as held from precedent.decision_embeddings_384 e
+         where {_SCOPE} and e.verdict = '{verdict}' and {_FIRST} <> '{verdict}' limit {EXACT_ROWS} + 1)"""
+    for verdict in _VERDICTS
+)
 _INDEXED = f"""
     with nearest as materialized (
         select {_ROW} from precedent.decision_embeddings_384 e where {_SCOPE} order by e.context_vec <=> p.point limit %(k)s
-    ), others as materialized (
-        select count(*) > {EXACT_ROWS} as are_many
-        from (select from precedent.decision_embeddings_384 e where {_SCOPE} and {_OTHERS} limit {EXACT_ROWS} + 1) counted
+    ), others as materialized ({_OTHERS}
     ), other as (
         (select {_ROW} from precedent.decision_embeddings_384 e
-         where {_SCOPE} and {_OTHERS} and not (select are_many from others) {_ORDER} limit 1)
+         where e.ctid = any (array(select held from others)) and (select count(*) <= {EXACT_ROWS} from others) {_ORDER} limit 1)
         union all
         (select {_ROW} from precedent.decision_embeddings_384 e
-         where {_SCOPE} and e.verdict <> (select verdict from nearest {_ORDER} limit 1) and (select are_many from others)
+         where {_SCOPE} and e.verdict <> {_FIRST} and (select count(*) > {EXACT_ROWS} from others)
          order by e.context_vec <=> p.point limit 1)
     )
 """
