@@ -23,6 +23,9 @@ from precedent.spans import Cause, here, span
 
 MAX_BATCH_ENTRIES = 256
 MAX_BATCH_BYTES = 1024 * 1024
+# Whoever is answered goes on at once, and the next commit is more than a socket takes in one go: were all answered together, the server
+# would wait for the rest of it until the last of them has come to rest, and so would everybody else.
+ANSWERS_AT_ONCE = 32
 MISSING = "42"  # class of errors: a right, a table or a function is not there
 OTHER_BYTES = "PL005"  # what the append says of an id that stands there with other bytes
 
@@ -200,10 +203,7 @@ class Writer:
                 log.exception("append_failed")
                 return _settle(batch, error)
             else:
-                for (_, future, *_), answer in zip(batch, answers, strict=True):
-                    if not future.done():
-                        future.set_result(answer)
-                return
+                return _tell(list(zip(batch, answers, strict=True)))
 
     def _refuse_late(self, batch: list[Waiting], pause_seconds: float, error: psycopg.Error) -> list[Waiting]:
         """Refuse whoever would be late after the pause, in the batch and in the queue; the rest of the batch is sent again."""
@@ -241,6 +241,15 @@ class Writer:
         if connection is not None:
             with suppress(psycopg.Error):
                 await connection.close()
+
+
+def _tell(answered: list[tuple[Waiting, Answer]]) -> None:
+    """Each its answer, the rest when the first have gone on: the next commit is still being sent meanwhile."""
+    for (_, future, *_), answer in answered[:ANSWERS_AT_ONCE]:
+        if not future.done():
+            future.set_result(answer)
+    if len(answered) > ANSWERS_AT_ONCE:
+        asyncio.get_running_loop().call_soon(_tell, answered[ANSWERS_AT_ONCE:])
 
 
 def _told_of(answers: list[Answer]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from precedent.errors import DatabaseUnavailable, LedgerBroken, QueueFull
 from precedent.ledger.entry import Appended, Claimed
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.verify import verify_database
-from precedent.ledger.writer import MAX_BATCH_ENTRIES, Writer
+from precedent.ledger.writer import ANSWERS_AT_ONCE, MAX_BATCH_ENTRIES, Writer
 
 
 def with_writer(url: str, body: Callable[[Writer], Awaitable[None]], *, queue_limit: int = 2048, timeout_seconds: float = 10.0) -> None:
@@ -45,6 +45,28 @@ def test_entries_stand_in_order_of_arrival(database_url: str) -> None:
         times = connection.execute("select count(distinct xmin::text) from ledger.entry").fetchone()
     assert times is not None
     assert 600 / MAX_BATCH_ENTRIES <= times[0] <= 10, "commits are shared"
+
+
+def test_the_loop_turns_between_the_answers_of_one_commit(database_url: str) -> None:
+    async def body(writer: Writer) -> None:
+        turns = 0
+        answered_in: list[int] = []
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            asyncio.get_running_loop().call_soon(turn)
+
+        async def one(number: int) -> None:
+            await writer.append(sample.event(number))
+            answered_in.append(turns)
+
+        turn()
+        await asyncio.gather(*(one(number) for number in range(MAX_BATCH_ENTRIES)))
+        assert answered_in == sorted(answered_in)
+        assert max(map(answered_in.count, set(answered_in))) == ANSWERS_AT_ONCE
+
+    with_writer(database_url, body)
 
 
 def test_a_refused_entry_does_not_take_its_neighbours_along(database_url: str) -> None:
