@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,11 @@ def test_what_can_be_written_is_canonical_however_deep(depth: int) -> None:
 def test_texts_that_only_together_are_objects_are_not_canonical(texts: list[bytes]) -> None:
     assert not are_canonical(texts)
     assert not are_canonical([b"{}"] * 126 + texts)
+
+
+@pytest.mark.parametrize("text", ["[" * 32 + "]" * 32, '{"a":' * 32 + "1" + "}" * 32, "[" + "[{}]," * 40 + "1]"])
+def test_thirty_two_levels_are_read_however_many_there_are_side_by_side(text: str) -> None:
+    assert parse_strict(text) == json.loads(text)
 
 
 @pytest.mark.parametrize(
