@@ -87,6 +87,7 @@ RELATIONS |= {
         *(f"{kind}_embeddings_{size}" for kind in ("decision", "snapshot") for size in (384, 1536)),
     )
 }
+RELATIONS["precedent.case_vectors_384"] = _read_by(_DERIVED)  # kept by triggers
 RELATIONS["precedent.embedding_models"] = Rights(
     _roles(_DERIVED), {PIPELINE: frozenset({"status", "served_from"})}, insert=_roles("pipeline")
 )
@@ -124,6 +125,8 @@ RUN_AS_OWNER = {
     "ledger.bar_erasure",
     "ledger.personal_seqs",
     "ledger.erasure_bars",
+    "precedent.add_cases",
+    "precedent.remove_cases",
     "precedent.index_scope",
     "precedent.forget_delivered",
 }

@@ -7,9 +7,23 @@ One table per dimension, for a column of vectors has an index only where its dim
 from __future__ import annotations
 
 from pgvector.sqlalchemy import Vector
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Integer, LargeBinary, Numeric, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import UUID
-from sqlalchemy.schema import CheckConstraint
+from sqlalchemy.schema import CheckConstraint, SchemaItem
 
 from precedent.db.columns import INSTANT, JSON, chain_column, metadata
 
@@ -33,7 +47,7 @@ embedding_models = Table(
 )
 
 
-def _decision_embeddings(dimension: int) -> Table:
+def _decision_embeddings(dimension: int, *searched: SchemaItem) -> Table:
     return Table(
         f"decision_embeddings_{dimension}",
         metadata,
@@ -48,15 +62,40 @@ def _decision_embeddings(dimension: int) -> Table:
         Column("qualified_at", INSTANT, nullable=False, comment="when we knew the first outcome, or the person's answer"),
         Column("input_digest", LargeBinary, nullable=False, comment="SHA256 of what was encoded"),
         Column("context_vec", Vector(dimension), nullable=False),
+        *searched,
         Index(None, "chain_id", "model_id", "scope", "verdict", "qualified_at"),
         Index(None, "chain_id", "subject_id", postgresql_where=text("subject_id is not null")),
-        # No index of vectors over all actions: of one action's, where it has many, `precedent.index_scope` makes one.
         schema="precedent",
         comment="a row enters when its decision has an outcome or was decided by a person, and never changes",
     )
 
 
-decision_embeddings = {dimension: _decision_embeddings(dimension) for dimension in DIMENSIONS}
+# Precedents are found among those of 384 numbers, since no decision waits for a server.
+decision_embeddings = {
+    384: _decision_embeddings(
+        384,
+        Column("vector_digest", LargeBinary, Computed("sha256(vector_send(context_vec))", persisted=True), nullable=False),
+        Index("decision_embeddings_384_case_idx", "chain_id", "model_id", "scope", "vector_digest", "seq"),
+    ),
+    1536: _decision_embeddings(1536),
+}
+
+case_vectors = Table(
+    "case_vectors_384",
+    metadata,
+    chain_column(primary_key=True),
+    Column("model_id", Text, primary_key=True),
+    Column("scope", Text, primary_key=True, comment="node/action"),
+    Column("vector_digest", LargeBinary, primary_key=True),
+    *(
+        Column(f"{verdict}_at", INSTANT, comment="when the first such decision qualified; null while none has")
+        for verdict in ("approve", "deny", "escalate")
+    ),
+    Column("context_vec", Vector(384), nullable=False),
+    # No index of vectors over all actions: of one action's, where it has many, `precedent.index_scope` makes one.
+    schema="precedent",
+    comment="what is different in decision_embeddings_384, kept by its triggers: each vector of an action once",
+)
 
 recall_calibrations = Table(
     "recall_calibrations",

@@ -25,6 +25,7 @@ REPEATABLE = (
     ("precedent.ledger", "project_reviews.sql"),
     ("precedent.ledger", "project_webhooks.sql"),
     ("precedent.ledger", "erase.sql"),
+    ("precedent.memory", "cases.sql"),
     ("precedent.memory", "scope_index.sql"),
     ("precedent.people", "forget_delivered.sql"),
     ("precedent.db", "rights.sql"),

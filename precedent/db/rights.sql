@@ -113,6 +113,8 @@ grant select, insert on precedent.embedding_models, precedent.knowledge_snapshot
     precedent.decision_embeddings_1536, precedent.snapshot_embeddings_384, precedent.snapshot_embeddings_1536 to precedent_pipeline;
 grant select, insert on precedent.recall_calibrations to precedent_pipeline;
 grant select on precedent.recall_calibrations to precedent_analyst;
+-- What is different in the rows of decisions is kept by their triggers alone.
+grant select on precedent.case_vectors_384 to precedent_pipeline, precedent_analyst;
 grant update (status, served_from) on precedent.embedding_models to precedent_pipeline;
 grant execute on function precedent.index_scope(uuid, text, text) to precedent_pipeline;
 grant select on precedent.embedding_models, precedent.knowledge_snapshots, precedent.decision_embeddings_384,

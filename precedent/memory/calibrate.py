@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from statistics import mean, stdev
 from uuid import UUID
 
 import psycopg
@@ -21,6 +22,8 @@ from precedent.memory.embedding_store import read_serving
 from precedent.memory.recall_store import EXACT_ROWS, MAX_K, Calibration, Neighbours, add_calibration, newest_calibration, search
 
 WANTED_RECALL = Decimal("0.98")
+# Of the cases that weren't asked it is to hold too: so many standard errors below what was found it is still reached (95 of 100 times).
+_MARGIN_ERRORS = Decimal("1.645")
 EF_SEARCH = (40, 64, 100, 160, 250, 400, 640, 1000)
 # The exact answer of one case among 100,000 takes a tenth of a second.
 RECALL_CASES = 100
@@ -92,15 +95,16 @@ def _measured(connection: psycopg.Connection, chain_id: UUID, scope: Scope, now:
 
 def _least_ef_search(connection: psycopg.Connection, chain_id: UUID, scope: Scope, past: Sequence[Past]) -> tuple[int | None, Decimal]:
     """The smallest that finds enough, and what it finds; None for the exact search."""
-    if scope.rows_count > EXACT_ROWS:
+    if scope.cases_count > EXACT_ROWS:
         index_scope(connection, chain_id, scope)
         # Of long ago too, and those that the probe will ask: the worse of the two counts.
         samples = [past[:: math.ceil(len(past) / RECALL_CASES)], read_past(connection, chain_id, scope, RECALL_CASES)]
         exact = [_search(connection, chain_id, scope, asked, MAX_K, None) for asked in samples]
         for ef_search in EF_SEARCH:
             found = [_search(connection, chain_id, scope, asked, MAX_K, ef_search) for asked in samples]
-            recall = min(_compared(*pair)[0] for pair in zip(exact, found, strict=True))
-            if recall >= WANTED_RECALL:
+            shares = [_shares(*pair) for pair in zip(exact, found, strict=True)]
+            recall = min(_mean(of_sample) for of_sample in shares)
+            if recall >= WANTED_RECALL and _at_least([share for of_sample in shares for share in of_sample]) >= WANTED_RECALL:
                 return ef_search, recall
     return None, Decimal(1)
 
@@ -109,18 +113,27 @@ def _recall(
     connection: psycopg.Connection, chain_id: UUID, scope: Scope, past: Sequence[Past], ef_search: int | None
 ) -> tuple[Decimal, int]:
     exact = _search(connection, chain_id, scope, past, MAX_K, None)
-    return _compared(exact, exact if ef_search is None else _search(connection, chain_id, scope, past, MAX_K, ef_search))
+    shares = _shares(exact, exact if ef_search is None else _search(connection, chain_id, scope, past, MAX_K, ef_search))
+    return _mean(shares), len(shares)
 
 
-def _compared(exact: Sequence[Neighbours], found: Sequence[Neighbours]) -> tuple[Decimal, int]:
-    """Share of the exact neighbours that were found, and of how many cases; one as far as the last of them is as good as it."""
-    wanted = hits = cases = 0
-    for one, other in zip(exact, found, strict=True):
-        if one.nearest:
-            farthest = one.nearest[-1].distance_ppm
-            cases, wanted = cases + 1, wanted + len(one.nearest)
-            hits += sum(held.distance_ppm <= farthest for held in other.nearest)
-    return (Decimal(hits) / wanted if wanted else Decimal(1)), cases
+def _shares(exact: Sequence[Neighbours], found: Sequence[Neighbours]) -> list[Decimal]:
+    """Of each case that had any, the share of its neighbours that was found; one as far as the last of them is as good as it."""
+    return [
+        Decimal(sum(held.distance_ppm <= one.nearest[-1].distance_ppm for held in other.nearest)) / len(one.nearest)
+        for one, other in zip(exact, found, strict=True)
+        if one.nearest
+    ]
+
+
+def _mean(shares: Sequence[Decimal]) -> Decimal:
+    return mean(shares) if shares else Decimal(1)
+
+
+def _at_least(shares: Sequence[Decimal]) -> Decimal:
+    """What the mean over all cases is, but for one chance in twenty, where these were drawn from them."""
+    error = stdev(shares) / Decimal(len(shares)).sqrt() if len(shares) > 1 else Decimal(0)
+    return _mean(shares) - _MARGIN_ERRORS * error
 
 
 def _search(

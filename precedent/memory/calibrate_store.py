@@ -10,8 +10,11 @@ from pgvector.psycopg import register_vector
 from psycopg.rows import class_row
 
 SCOPES = """
-select model_id, scope as name, count(*) as rows_count from precedent.decision_embeddings_384
-where chain_id = %s and model_id = %s group by 1, 2 order by 2
+select e.model_id, e.scope as name, count(*) as rows_count, max(c.cases_count) as cases_count
+from precedent.decision_embeddings_384 e join (
+    select scope, count(*) as cases_count from precedent.case_vectors_384 where chain_id = %(chain)s and model_id = %(model)s group by 1
+) c using (scope)
+where e.chain_id = %(chain)s and e.model_id = %(model)s group by 1, 2 order by 2
 """
 # Of the cases that qualified last, so that what they could find is what there is; as many of them as are wanted, evenly.
 PAST = """
@@ -30,11 +33,12 @@ INDEX = "select precedent.index_scope(%s, %s, %s)"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """An action's vectors of one model; `name` is `node/action`."""
+    """An action's vectors of one model, and how many of them are different; `name` is `node/action`."""
 
     model_id: str
     name: str
     rows_count: int
+    cases_count: int
 
     @property
     def node(self) -> str:
@@ -55,7 +59,7 @@ class Past:
 
 def read_scopes(connection: psycopg.Connection, chain_id: UUID, model_id: str) -> list[Scope]:
     with connection.cursor(row_factory=class_row(Scope)) as cursor:
-        return cursor.execute(SCOPES, (chain_id, model_id)).fetchall()
+        return cursor.execute(SCOPES, {"chain": chain_id, "model": model_id}).fetchall()
 
 
 def read_past(connection: psycopg.Connection, chain_id: UUID, scope: Scope, count: int) -> list[Past]:
@@ -66,6 +70,6 @@ def read_past(connection: psycopg.Connection, chain_id: UUID, scope: Scope, coun
 
 
 def index_scope(connection: psycopg.Connection, chain_id: UUID, scope: Scope) -> bool:
-    """The scope's vectors have an index afterwards; whether it is new. Raises: psycopg.errors.InvalidParameterValue below 1,000 rows."""
+    """The scope's different cases have an index afterwards; whether it is new. Raises: psycopg.errors.InvalidParameterValue below 1,000."""
     row = connection.execute(INDEX, (chain_id, scope.model_id, scope.name)).fetchone()
     return bool(row and row[0])

@@ -144,3 +144,8 @@ def _places_of(word: str) -> tuple[tuple[int, float], ...]:
         signs.setdefault((number >> 1) % DIMENSION, 1 if number & 1 else -1)
     chosen = list(signs.items())[:_WORD_PLACES]
     return tuple((place, sign / sqrt(_WORD_PLACES)) for place, sign in chosen)
+
+
+def vector_text(vector: Sequence[float]) -> str:
+    """As pgvector reads it. Most places of a case are empty."""
+    return "[" + ",".join(["0" if part == 0.0 else repr(part) for part in vector]) + "]"

@@ -9,14 +9,13 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
-from pgvector import Vector
-from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from precedent.db.memory_tables import DIMENSIONS
 from precedent.errors import EmbeddingRefused, FieldInvalid
+from precedent.memory.embed import vector_text
 
 REGISTER = """
 insert into precedent.embedding_models (chain_id, model_id, dimension, parameters, status, registered_at)
@@ -62,12 +61,17 @@ order by d.seq
 LAST = "select * from (" + _QUALIFIED + " order by q.at desc, d.seq desc limit %(last)s) n order by n.seq"
 
 PRESENT = "select decision_id from precedent.{table} where chain_id = %s and model_id = %s and decision_id = any (%s)"
+# All of a batch in one statement: what is different in it is then kept in one order, and two batches never wait for each other.
 ADD = """
 insert into precedent.{table} (
     chain_id, model_id, decision_id, scope, seq, subject_id, verdict, by_person, qualified_at, input_digest, context_vec
 )
-select %s, %s, %s, %s, %s, %s::uuid, %s, %s, %s, %s, %s
-where not exists (select 1 from precedent.erasures x where x.chain_id = %s and x.subject_id = %s)
+select %(chain)s, %(model)s, a.decision_id, a.scope, a.seq, a.subject_id, a.verdict, a.by_person, a.qualified_at, a.input_digest,
+       a.point::vector
+from unnest(%(ids)s::uuid[], %(scopes)s::text[], %(seqs)s::int8[], %(subjects)s::uuid[], %(verdicts)s::text[], %(persons)s::bool[],
+            %(ats)s::timestamptz[], %(digests)s::bytea[], %(points)s::text[])
+    a (decision_id, scope, seq, subject_id, verdict, by_person, qualified_at, input_digest, point)
+where not exists (select 1 from precedent.erasures x where x.chain_id = %(chain)s and x.subject_id = a.subject_id)
 on conflict do nothing
 """
 COUNT = "select count(*) from precedent.{table} where chain_id = %s and model_id = %s and qualified_at < %s"
@@ -157,18 +161,18 @@ def read_present(connection: psycopg.Connection, chain_id: UUID, model: Model, d
 
 def add_vectors(connection: psycopg.Connection, chain_id: UUID, model: Model, rows: Sequence[tuple[Qualified, bytes, list[float]]]) -> None:
     """Add what is not there; a subject that was erased since it was read adds nothing."""
-    register_vector(connection)
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            on_table(ADD, "decision", model.dimension),
-            [
-                (
-                    *(chain_id, model.model_id, one.decision_id, one.scope, one.seq, one.subject_id, one.verdict, one.by_person),
-                    *(one.qualified_at, digest, Vector(vector), chain_id, one.subject_id),
-                )
-                for one, digest, vector in rows
-            ],
-        )
+    columns = {
+        "ids": [one.decision_id for one, _, _ in rows],
+        "scopes": [one.scope for one, _, _ in rows],
+        "seqs": [one.seq for one, _, _ in rows],
+        "subjects": [one.subject_id for one, _, _ in rows],
+        "verdicts": [one.verdict for one, _, _ in rows],
+        "persons": [one.by_person for one, _, _ in rows],
+        "ats": [one.qualified_at for one, _, _ in rows],
+        "digests": [digest for _, digest, _ in rows],
+        "points": [vector_text(vector) for _, _, vector in rows],
+    }
+    connection.execute(on_table(ADD, "decision", model.dimension), {"chain": chain_id, "model": model.model_id, **columns})
 
 
 def count_vectors(connection: psycopg.Connection, chain_id: UUID, model: Model, before: datetime) -> int:

@@ -16,7 +16,7 @@ import structlog
 
 from precedent.db.reads import Reads, SharedLookup
 from precedent.errors import SettingsInvalid
-from precedent.memory.embed import TypedEncoder, encodable, encoder_of
+from precedent.memory.embed import TypedEncoder, encodable, encoder_of, vector_text
 from precedent.memory.recall_store import (
     CALIBRATED,
     SEARCH_EXACT,
@@ -26,7 +26,6 @@ from precedent.memory.recall_store import (
     Neighbours,
     neighbours_of,
     search_parameters,
-    vector_text,
 )
 
 # How long a process goes on with the encoder that it made: models change once in months.

@@ -16,7 +16,9 @@ from uuid import UUID
 
 import psycopg
 
-# Exact up to here: 1 ms at 1,000 rows of 384 numbers, 3 to 4 at 3,000 and 22 at 20,000; by the index 1 to 3 ms at any size.
+from precedent.memory.embed import vector_text
+
+# Exact up to so many different cases: 1 ms at 1,000 of 384 numbers, 3 to 4 at 3,000 and 22 at 20,000; by the index 1 to 3 ms at any size.
 EXACT_ROWS = 1000
 MAX_K = 10
 
@@ -27,38 +29,57 @@ from unnest(%(vectors)s::text[], %(ats)s::int8[]) with ordinality q (vector, at_
 cross join lateral (select q.vector::vector(384) as point, ledger.instant(q.at_us) as at{settings} offset 0) p
 """
 _BY_INDEX = ", set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', %(ef_search)s::text, true)"
-_SCOPE = "e.chain_id = %(chain)s and e.model_id = %(model)s and e.scope = %(scope)s and e.qualified_at <= p.at"
-_ROW = "e.decision_id, e.seq, e.verdict, e.by_person, round(1000000::float8 * (e.context_vec <=> p.point))::integer as distance_ppm"
+_VERDICTS = ("approve", "deny", "escalate")
+_SCOPE = "{0}.chain_id = %(chain)s and {0}.model_id = %(model)s and {0}.scope = %(scope)s"
 _ORDER = "order by distance_ppm, seq desc"
+_FIRST = f"(select verdict from nearest {_ORDER} limit 1)"
 
-# All of the scope once, in no index's order: what is rounded can't be asked of it.
+# A case, each different one once: how far it lies, when it was known, and when with another verdict than the nearest has.
+_CASES = f"from precedent.case_vectors_384 c where {_SCOPE.format('c')}"
+_DISTANCE = "round(1000000::float8 * ({0}.context_vec <=> p.point))::integer as distance_ppm"
+_CASE = f"select c.vector_digest, {_DISTANCE.format('c')}"
+_KNOWN = "least(c.approve_at, c.deny_at, c.escalate_at) <= p.at"
+_KNOWN_OTHERWISE = " or ".join(f"({_FIRST} <> '{verdict}' and c.{verdict}_at <= p.at)" for verdict in _VERDICTS)
+
+# The decisions on a case, the newest first.
+_DECISION = "e.decision_id, e.seq, e.verdict, e.by_person"
+_DECISIONS = f"from precedent.decision_embeddings_384 e where {_SCOPE.format('e')} and e.qualified_at <= p.at"
+_OF_CASE = f"select {_DECISION}, n.distance_ppm {_DECISIONS} and e.vector_digest = n.vector_digest"
+_NEAREST = f"""
+    nearest as materialized (
+        select m.* from near n cross join lateral ({_OF_CASE} order by e.seq desc limit %(k)s) m {_ORDER} limit %(k)s
+    )"""
+_OTHER = f"cross join lateral ({_OF_CASE} and e.verdict <> {_FIRST} order by e.seq desc limit 1) m"
+
+# All of the scope once, in no index's order: what is rounded can't be asked of it. Cases as near as the last may have newer decisions.
 _EXACT = f"""
-    with measured as materialized (select {_ROW} from precedent.decision_embeddings_384 e where {_SCOPE}),
-    nearest as materialized (select * from measured {_ORDER} limit %(k)s),
-    other as (select * from measured where verdict <> (select verdict from nearest {_ORDER} limit 1) {_ORDER} limit 1)
+    with measured as materialized ({_CASE}, c.approve_at, c.deny_at, c.escalate_at {_CASES} and {_KNOWN}),
+    near as (select * from measured order by distance_ppm fetch first (%(k)s) rows with ties), {_NEAREST},
+    other as (
+        select m.* from (
+            select * from measured c where {_KNOWN_OTHERWISE} order by distance_ppm fetch first 1 row with ties
+        ) n {_OTHER} {_ORDER} limit 1
+    )
 """
 # The index gives nearly the order (relaxed), which is put right outside. Of another verdict there may be few, or none: a walk of the index
 # would go to its end to find that out. Few are found by their verdict, named so that the planner knows how many to expect (where it did
 # not, it read the whole table), and compared one by one.
-_VERDICTS = ("approve", "deny", "escalate")
-_FIRST = f"(select verdict from nearest {_ORDER} limit 1)"
 _OTHERS = " union all ".join(
     f"""
-        (select e.ctid as held from precedent.decision_embeddings_384 e
-         where {_SCOPE} and e.verdict = '{verdict}' and {_FIRST} <> '{verdict}' limit {EXACT_ROWS} + 1)"""
+        (select e.ctid as held {_DECISIONS} and e.verdict = '{verdict}' and {_FIRST} <> '{verdict}' limit {EXACT_ROWS} + 1)"""
     for verdict in _VERDICTS
 )
 _INDEXED = f"""
-    with nearest as materialized (
-        select {_ROW} from precedent.decision_embeddings_384 e where {_SCOPE} order by e.context_vec <=> p.point limit %(k)s
-    ), others as materialized ({_OTHERS}
+    with near as materialized ({_CASE} {_CASES} and {_KNOWN} order by c.context_vec <=> p.point limit %(k)s), {_NEAREST},
+    others as materialized ({_OTHERS}
     ), other as (
-        (select {_ROW} from precedent.decision_embeddings_384 e
+        (select {_DECISION}, {_DISTANCE.format("e")} from precedent.decision_embeddings_384 e
          where e.ctid = any (array(select held from others)) and (select count(*) <= {EXACT_ROWS} from others) {_ORDER} limit 1)
         union all
-        (select {_ROW} from precedent.decision_embeddings_384 e
-         where {_SCOPE} and e.verdict <> {_FIRST} and (select count(*) > {EXACT_ROWS} from others)
-         order by e.context_vec <=> p.point limit 1)
+        (select m.* from (
+            {_CASE} {_CASES} and ({_KNOWN_OTHERWISE}) and (select count(*) > {EXACT_ROWS} from others)
+            order by c.context_vec <=> p.point limit 1
+        ) n {_OTHER})
     )
 """
 _FOUND = f"""
@@ -182,11 +203,6 @@ def search(
     rows = connection.execute(statement.encode(), parameters, prepare=False).fetchall()
     found = neighbours_of(rows)
     return [found.get(place, Neighbours()) for place in range(len(asked))]
-
-
-def vector_text(vector: Sequence[float]) -> str:
-    """As pgvector reads it. Most places of a case are empty."""
-    return "[" + ",".join(["0" if part == 0.0 else repr(part) for part in vector]) + "]"
 
 
 def add_calibration(connection: psycopg.Connection, chain_id: UUID, one: Calibration) -> None:

@@ -132,7 +132,7 @@ def test_a_role_sets_the_columns_it_needs_and_no_other(as_role: psycopg.Connecti
 
 
 WRITES = (
-    "insert into {table} overriding system value select * from {table}",
+    "insert into {table} ({column}) overriding system value select {column} from {table}",
     "insert into {table} default values",
     "insert into {table} ({column}) values (default) on conflict do nothing",
     "merge into {table} t using (select 1) s on false when not matched then insert default values",

@@ -28,6 +28,7 @@ DERIVED_BY_PIPELINE = (
     "precedent.knowledge_snapshots",
     "precedent.embedding_models",
     "precedent.recall_calibrations",
+    "precedent.case_vectors_384",
     *(f"precedent.{of}_embeddings_{width}" for of in ("decision", "snapshot") for width in (384, 1536)),
 )
 
@@ -192,7 +193,8 @@ class Gym:
 
 
 def kept_tables() -> list[str]:
-    return [name for name in sorted(metadata.tables) if name not in {"ledger.writer_kind", "precedent.outbox", "precedent.api_tokens"}]
+    left_alone = {"ledger.writer_kind", "precedent.outbox", "precedent.api_tokens", *DERIVED_BY_PIPELINE}
+    return [name for name in sorted(metadata.tables) if name not in left_alone]
 
 
 def open_gym(url: str, witnesses: Callable[[], Witnesses] = lambda: NO_WITNESSES) -> Gym:

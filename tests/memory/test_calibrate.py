@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +20,7 @@ from precedent.ledger.store import chain_id_of
 from precedent.memory import calibrate as calibrating
 from precedent.memory.calibrate import WANTED_RECALL, calibrate, probe
 from precedent.memory.calibrate_store import Scope, index_scope, read_past
-from precedent.memory.embed import TYPED_V1
+from precedent.memory.embed import TYPED_V1, vector_text
 from precedent.memory.recall import Asked, Recall
 from precedent.memory.recall_store import (
     SEARCH_INDEX,
@@ -27,7 +28,6 @@ from precedent.memory.recall_store import (
     newest_calibration,
     search,
     search_parameters,
-    vector_text,
 )
 from tests.bench.precedents import DAWN, plant
 
@@ -61,7 +61,7 @@ def test_an_action_with_many_cases_gets_an_index_and_the_least_that_finds_enough
         assert newest_calibration(connection, chain_id, TYPED_V1, "finance", "large", NOW - timedelta(seconds=1)) is None
         parameters = search_parameters(chain_id, TYPED_V1, LARGE, [vector_text(past_of(planted)[0].vector)], [2**50], 10, 40)
         plan = " ".join(line for (line,) in connection.execute(b"explain " + SEARCH_INDEX.encode(), parameters))
-    assert "decision_embeddings_384_hnsw_" in plan
+    assert "case_vectors_384_hnsw_" in plan
     migrate.check(url)
 
 
@@ -76,7 +76,7 @@ def test_nearly_all_past_cases_had_their_nearest_within_the_distance_of_novelty(
 ) -> None:
     url, chain_id = planted
     with connect(url, PIPELINE) as connection:
-        past = read_past(connection, chain_id, Scope(TYPED_V1, SMALL, 200), 200)
+        past = read_past(connection, chain_id, Scope(TYPED_V1, SMALL, 200, 200), 200)
         found = search(connection, chain_id, TYPED_V1, SMALL, [(one.vector, one.decided_us) for one in past], 1)
         # Held to the same by hand: those that had qualified when the case was decided, nearest first.
         by_hand = connection.execute(
@@ -161,7 +161,7 @@ def test_an_index_that_finds_too_little_is_told_by_the_probe_and_not_used_by_the
         # Of the same name, with so few links that whole parts of it can't be reached.
         ((name, definition),) = connection.execute("select indexname, indexdef from pg_indexes where indexname like '%hnsw%'").fetchall()
         connection.execute(f"drop index precedent.{name}".encode())
-        connection.execute(definition.replace(" WHERE ", " with (m = 2, ef_construction = 4) WHERE ").encode())
+        connection.execute(re.sub(r" WITH \(.*?\)", " with (m = 2, ef_construction = 4)", definition).encode())
         damaged = {one.scope: one for one in probe(url, chain_id, NOW)}
         farther = {f"{one.node}/{one.action}": one for one in calibrate(url, chain_id, lambda: NOW + timedelta(days=1))}
         monkeypatch.setattr(calibrating, "EF_SEARCH", (calibrated[LARGE].ef_search,))
@@ -187,11 +187,11 @@ def test_what_is_measured_of_an_index_is_never_the_exact_scan_of_a_plan_that_kno
 def test_an_index_is_made_once_and_of_nothing_small(planted: tuple[str, UUID], calibrated: dict[str, Calibration]) -> None:
     url, chain_id = planted
     with connect(url, PIPELINE) as connection:
-        assert not index_scope(connection, chain_id, Scope(TYPED_V1, LARGE, 1600))
+        assert not index_scope(connection, chain_id, Scope(TYPED_V1, LARGE, 1600, 1600))
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="too few"):
-            index_scope(connection, chain_id, Scope(TYPED_V1, SMALL, 10**6))
+            index_scope(connection, chain_id, Scope(TYPED_V1, SMALL, 10**6, 10**6))
     with connect(url, API) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        index_scope(connection, chain_id, Scope(TYPED_V1, LARGE, 1600))
+        index_scope(connection, chain_id, Scope(TYPED_V1, LARGE, 1600, 1600))
 
 
 def test_an_empty_ledger_has_nothing_to_calibrate(database_url: str) -> None:
@@ -204,7 +204,7 @@ def test_an_empty_ledger_has_nothing_to_calibrate(database_url: str) -> None:
 def past_of(planted: tuple[str, UUID], scope: str = LARGE) -> list[calibrating.Past]:
     url, chain_id = planted
     with connect(url, PIPELINE) as connection:
-        return read_past(connection, chain_id, Scope(TYPED_V1, scope, 0), 50)
+        return read_past(connection, chain_id, Scope(TYPED_V1, scope, 0, 0), 50)
 
 
 def test_the_command_says_how_each_action_is_searched(planted: tuple[str, UUID], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pgvector.psycopg import register_vector
 
 from precedent.db.engine import API, PIPELINE, connect
 from precedent.ledger.store import chain_id_of
-from precedent.memory.embed import TYPED_V1, TypedEncoder
+from precedent.memory.embed import TYPED_V1, TypedEncoder, vector_text
 from precedent.memory.recall_store import (
     SEARCH_INDEX,
     Calibration,
@@ -25,7 +25,6 @@ from precedent.memory.recall_store import (
     newest_calibration,
     search,
     search_parameters,
-    vector_text,
 )
 
 SCOPE = "finance/approve_discount"
@@ -64,7 +63,7 @@ def filled_url(module_database_url: str) -> str:
     # As `precedent.index_scope` makes one, which asks for more rows.
     with connect(module_database_url) as connection:
         connection.execute(
-            "create index decision_embeddings_384_hnsw_planted on precedent.decision_embeddings_384"
+            "create index case_vectors_384_hnsw_planted on precedent.case_vectors_384"
             f" using hnsw (context_vec vector_cosine_ops) where chain_id = '{chain_id}' and model_id = '{TYPED_V1}' and scope = '{SCOPE}'"
         )
     return module_database_url
@@ -114,7 +113,7 @@ def test_the_index_finds_the_same_where_it_looks_far_enough_and_leaves_its_setti
     assert search(connection, chain_of(connection), TYPED_V1, SCOPE, asked, ef_search=600) == exact
     parameters = search_parameters(chain_of(connection), TYPED_V1, SCOPE, [vector_text(case(1))], [DAWN_US], 10, 40)
     plan = connection.execute(b"explain " + SEARCH_INDEX.encode(), parameters).fetchall()
-    assert any("decision_embeddings_384_hnsw_planted" in line for (line,) in plan)
+    assert any("case_vectors_384_hnsw_planted" in line for (line,) in plan)
     with pytest.raises(psycopg.errors.InvalidParameterValue):  # what says how far to look is obeyed
         search(connection, chain_of(connection), TYPED_V1, SCOPE, asked, ef_search=0)
     assert connection.execute("select current_setting('hnsw.ef_search')").fetchone() == before

@@ -19,7 +19,7 @@ CASES = 600
 SAID = {
     "decisions_over_time": f"{CASES} decisions on ",
     "feature_origins": "features counted again, 0 differ",
-    "precedents_of_a_case": "10 precedents of 20 were looked at",
+    "precedents_of_a_case": "10 precedents of 201 that were looked at",
 }
 
 

@@ -11,7 +11,7 @@ OURS = {"ledger", "precedent"}
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
     # Indexes of one action's vectors come with the data: `precedent.index_scope` makes them.
-    is_of_data = kind == "index" and (name or "").startswith("decision_embeddings_384_hnsw_")
+    is_of_data = kind == "index" and (name or "").startswith("case_vectors_384_hnsw_")
     return name in OURS if kind == "schema" else not is_of_data
 
 
