@@ -27,6 +27,7 @@ _MARGIN_ERRORS = Decimal("1.645")
 EF_SEARCH = (40, 64, 100, 160, 250, 400, 640, 1000)
 # The exact answer of one case among 100,000 takes a tenth of a second.
 RECALL_CASES = 100
+_OF_LONG_AGO = 50
 NOVELTY_CASES = 1000
 # Of fewer the hundredth part is nobody.
 MIN_CASES = 100
@@ -98,7 +99,7 @@ def _least_ef_search(connection: psycopg.Connection, chain_id: UUID, scope: Scop
     if scope.cases_count > EXACT_ROWS:
         index_scope(connection, chain_id, scope)
         # Of long ago too, and those that the probe will ask: the worse of the two counts.
-        samples = [past[:: math.ceil(len(past) / RECALL_CASES)], read_past(connection, chain_id, scope, RECALL_CASES)]
+        samples = [past[:: math.ceil(len(past) / _OF_LONG_AGO)], read_past(connection, chain_id, scope, RECALL_CASES)]
         exact = [_search(connection, chain_id, scope, asked, MAX_K, None) for asked in samples]
         for ef_search in EF_SEARCH:
             found = [_search(connection, chain_id, scope, asked, MAX_K, ef_search) for asked in samples]

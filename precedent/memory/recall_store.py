@@ -54,11 +54,13 @@ _OTHER = f"cross join lateral ({_OF_CASE} and e.verdict <> {_FIRST} order by e.s
 # All of the scope once, in no index's order: what is rounded can't be asked of it. Cases as near as the last may have newer decisions.
 _EXACT = f"""
     with measured as materialized ({_CASE}, c.approve_at, c.deny_at, c.escalate_at {_CASES} and {_KNOWN}),
-    near as (select * from measured order by distance_ppm fetch first (%(k)s) rows with ties), {_NEAREST},
+    near as (
+        select * from measured
+        where distance_ppm <= (select max(distance_ppm) from (select distance_ppm from measured order by 1 limit %(k)s) far)
+    ), {_NEAREST},
+    otherwise as (select * from measured c where {_KNOWN_OTHERWISE}),
     other as (
-        select m.* from (
-            select * from measured c where {_KNOWN_OTHERWISE} order by distance_ppm fetch first 1 row with ties
-        ) n {_OTHER} {_ORDER} limit 1
+        select m.* from otherwise n {_OTHER} where n.distance_ppm = (select min(distance_ppm) from otherwise) {_ORDER} limit 1
     )
 """
 # The index gives nearly the order (relaxed), which is put right outside. Of another verdict there may be few, or none: a walk of the index

@@ -1,7 +1,7 @@
 -- An index of vectors for each model and action that has many different cases: a search walks only what may be an answer, and the index
 -- that a filter of one in thirty-three made useless is gone (docs/decisions, "an index of vectors for each action"). More links than
--- pgvector's default (16, 64): cases of few kinds lie in clusters, and of 300 searches among 100,000 that many landed in a wrong one
--- five times, with these none from an ef_search of 100 on. An index is no larger for it, 1.8 times as long in the making.
+-- pgvector's default (16, 64): cases of few kinds lie in clusters, and of 300 searches among 100,000 cases five landed in a wrong one,
+-- with these none. The index is no larger, and 2.5 times as long in the making.
 
 -- Make it where it is missing; whether it was. What is already being read goes on being read; whoever adds vectors or erases waits.
 -- As the owner, since an index is its table's owner's; of a thousand rows or more, so that nobody fills the catalogue with empty ones.
@@ -26,7 +26,7 @@ begin
         raise exception 'couldn''t index %: it has too few vectors', p_scope using errcode = '22023';
     end if;
     execute format(
-        'create index %I on precedent.case_vectors_384 using hnsw (context_vec %I.vector_cosine_ops) with (m = 20, ef_construction = 128)'
+        'create index %I on precedent.case_vectors_384 using hnsw (context_vec %I.vector_cosine_ops) with (m = 24, ef_construction = 200)'
         ' where chain_id = %L and model_id = %L and scope = %L',
         v_name, v_vectors, p_chain, p_model, p_scope
     );

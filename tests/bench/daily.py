@@ -37,7 +37,7 @@ insert into precedent.decisions (
     chain_id, id, seq, node, action, policy_version, policy_digest, variant, inputs, output, verdict, autonomy_level, rule, reason,
     effective, requires_human, latency_ms, ts, known_at, recorded_at, correlation_id, entities, principal, imported, prev_hash, hash)
 select c.id, md5('decision ' || n)::uuid, 2 * n, 'finance', 'approve_discount', 'finance-constitution@1.0.0', '00', 'A',
-       jsonb_build_object('deal_value', 1000 * (1 + n * 7919 %% 5000), 'base_margin_pct', 500 + n * 31 %% 4000,
+       jsonb_build_object('deal_value', 1000 * (1 + n * 7919 %% 500009), 'base_margin_pct', 500 + n * 31 %% 4000,
                           'requested_discount_pct', n * 17 %% 1500, 'customer_tier', substr('ABC', 1 + (n %% 3)::int, 1)),
        '{}', v.verdict, v.level, v.verdict || '.rule', 'REASON', v.verdict = 'approve', v.verdict = 'escalate', 1 + n %% 7,
        a.at, a.at, a.at, 'bench', jsonb_build_object('customer', 'c-' || n * 7907 %% %(customers)s), 'bench', true, '', ''
