@@ -7,8 +7,8 @@ recorded once however often the batch is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,14 +22,9 @@ from precedent.call import Call
 from precedent.errors import IdempotencyKeyReused, Unavailable
 from precedent.ledger.canonical import element_texts, member_texts
 from precedent.ledger.idempotency import require_unused_by_others
-from precedent.ledger.writer import MAX_BATCH_ENTRIES
 from precedent.spans import gathering, span
 
 MAX_ELEMENTS = 1000
-
-# Of one batch so many are under way at once: what is being committed, and half a commit that is made ready meanwhile. Were all of them
-# made ready first, nothing would be committed until the last one is, and nobody else answered.
-AT_ONCE = MAX_BATCH_ENTRIES * 3 // 2
 
 # So many begin without a pause: a few milliseconds in which this process does nothing else.
 BEGUN_AT_ONCE = 32
@@ -39,6 +34,17 @@ LARGE_BYTES = 256 * 1024
 
 # The elements of a batch, parsed, and the text of each as it was received.
 Elements: TypeAlias = tuple[list[Any], list[str]]
+
+
+class BatchRoom(Protocol):
+    """What all batches of a process share."""
+
+    @property
+    def batch_turn(self) -> asyncio.Lock: ...
+
+    @property
+    def batch_room(self) -> asyncio.Semaphore: ...
+
 
 # Of an element's members, its call and its pointer: the answer, and whether it was recorded before under the same key.
 AnswerOne = Callable[[dict[str, Any], Call, str], Awaitable[tuple[dict[str, Any], bool]]]
@@ -107,7 +113,7 @@ async def answer_all(
         return call.claim is None or bool(recorded or away)
 
     with span("batch") as told, gathering():
-        await _ask_each(len(elements), one, is_led)
+        await ask_each(len(elements), one, is_led, services)
         if told is not None:
             told.set_attributes({"precedent.count": len(elements), "precedent.refused": len(elements) - len(recorded)})
     if len(away) == len(elements):
@@ -115,22 +121,20 @@ async def answer_all(
     return answers, bool(recorded) and all(recorded)
 
 
-async def _ask_each(count: int, ask: Callable[[int], Awaitable[None]], is_led: Callable[[], bool]) -> None:
-    """`ask` of each place: one alone after another until `is_led`, the rest together.
+async def ask_each(count: int, ask: Callable[[int], Coroutine[Any, Any, None]], is_led: Callable[[], bool], shared: BatchRoom) -> None:
+    """`ask` of each place: one alone after another until `is_led`, the rest together when it is this batch's turn.
 
     Under a key a batch is led once its first element is recorded: of two bodies at the same instant, the one whose first came first goes
-    on, and nothing of the other stands.
+    on, and nothing of the other stands. Batches begin one after the other, so that they end one after the other too: what is read and
+    answered of one goes on beside the commits of the next.
     """
-    places = iter(range(count))  # shared: each worker takes the next
+    places = iter(range(count))
     while not is_led() and (place := next(places, None)) is not None:
         await ask(place)
-
-    async def work() -> None:
-        for place in places:
-            await ask(place)
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(1, min(count, AT_ONCE) + 1):
-            group.create_task(work())
-            if number % BEGUN_AT_ONCE == 0:
+    async with asyncio.TaskGroup() as group, shared.batch_turn:
+        for begun, place in enumerate(places, 1):
+            await shared.batch_room.acquire()
+            # Also where it is cancelled before it began.
+            group.create_task(ask(place)).add_done_callback(lambda _: shared.batch_room.release())
+            if begun % BEGUN_AT_ONCE == 0:
                 await asyncio.sleep(0)

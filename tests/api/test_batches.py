@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 import orjson
 import pytest
 from in_process import Api
 
-from api.batches import LARGE_BYTES, Elements, read_elements
+from api.batches import LARGE_BYTES, Elements, ask_each, read_elements
 from precedent.ledger.canonical import element_texts, parse_strict
 
 
@@ -42,3 +43,52 @@ def test_what_is_wrong_in_a_large_body_is_said_as_in_a_small_one(api: Api, path:
     for padding in (b"", b"0," * LARGE_BYTES):
         answer = api.client.post(path, content=body % padding, headers={"content-type": "application/json"})
         assert (answer.status_code, answer.json()["code"]) == (400, "NOT_JSON")
+
+
+@dataclass
+class Room:
+    """What batches share, as `Services` has it, for two at once; and what became of their elements."""
+
+    batch_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    batch_room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    begun: list[str] = field(default_factory=list)
+    ended: int = 0
+    most: int = 0
+
+    async def ask(self, name: str) -> None:
+        self.begun.append(name)
+        self.most = max(self.most, len(self.begun) - self.ended)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.ended += 1
+
+    async def batch(self, name: str, count: int) -> None:
+        await ask_each(count, lambda _: self.ask(name), lambda: True, self)
+
+
+def test_batches_begin_one_after_the_other_and_share_the_room_of_one() -> None:
+    async def run() -> Room:
+        room = Room()
+        await asyncio.gather(room.batch("first", 7), room.batch("second", 5))
+        return room
+
+    room = asyncio.run(run())
+    assert room.begun == ["first"] * 7 + ["second"] * 5
+    assert room.most == 2
+
+
+def test_a_batch_that_is_given_up_leaves_its_room_to_the_next() -> None:
+    async def run() -> Room:
+        room = Room()
+        given_up = asyncio.ensure_future(room.batch("first", 100))
+        while len(room.begun) < 10:
+            await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        room.begun.clear()
+        room.ended = 0
+        await room.batch("second", 5)
+        assert not room.batch_room.locked()
+        return room
+
+    assert asyncio.run(run()).begun == ["second"] * 5
