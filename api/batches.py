@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -34,17 +34,6 @@ LARGE_BYTES = 256 * 1024
 
 # The elements of a batch, parsed, and the text of each as it was received.
 Elements: TypeAlias = tuple[list[Any], list[str]]
-
-
-class BatchRoom(Protocol):
-    """What all batches of a process share."""
-
-    @property
-    def batch_turn(self) -> asyncio.Lock: ...
-
-    @property
-    def batch_room(self) -> asyncio.Semaphore: ...
-
 
 # Of an element's members, its call and its pointer: the answer, and whether it was recorded before under the same key.
 AnswerOne = Callable[[dict[str, Any], Call, str], Awaitable[tuple[dict[str, Any], bool]]]
@@ -113,7 +102,7 @@ async def answer_all(
         return call.claim is None or bool(recorded or away)
 
     with span("batch") as told, gathering():
-        await ask_each(len(elements), one, is_led, services)
+        await ask_each(len(elements), one, is_led, services.batch_turn, services.batch_room)
         if told is not None:
             told.set_attributes({"precedent.count": len(elements), "precedent.refused": len(elements) - len(recorded)})
     if len(away) == len(elements):
@@ -121,7 +110,9 @@ async def answer_all(
     return answers, bool(recorded) and all(recorded)
 
 
-async def ask_each(count: int, ask: Callable[[int], Coroutine[Any, Any, None]], is_led: Callable[[], bool], shared: BatchRoom) -> None:
+async def ask_each(
+    count: int, ask: Callable[[int], Coroutine[Any, Any, None]], is_led: Callable[[], bool], turn: asyncio.Lock, room: asyncio.Semaphore
+) -> None:
     """`ask` of each place: one alone after another until `is_led`, the rest together when it is this batch's turn.
 
     Under a key a batch is led once its first element is recorded: of two bodies at the same instant, the one whose first came first goes
@@ -131,10 +122,10 @@ async def ask_each(count: int, ask: Callable[[int], Coroutine[Any, Any, None]], 
     places = iter(range(count))
     while not is_led() and (place := next(places, None)) is not None:
         await ask(place)
-    async with asyncio.TaskGroup() as group, shared.batch_turn:
+    async with asyncio.TaskGroup() as group, turn:
         for begun, place in enumerate(places, 1):
-            await shared.batch_room.acquire()
+            await room.acquire()
             # Also where it is cancelled before it began.
-            group.create_task(ask(place)).add_done_callback(lambda _: shared.batch_room.release())
+            group.create_task(ask(place)).add_done_callback(lambda _: room.release())
             if begun % BEGUN_AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -33,13 +33,6 @@ begin
     perform from precedent.case_vectors_384 c
     where (c.chain_id, c.model_id, c.scope, c.vector_digest) in (select g.chain_id, g.model_id, g.scope, g.vector_digest from gone g)
     order by c.chain_id, c.model_id collate "C", c.scope collate "C", c.vector_digest for update;
-    delete from precedent.case_vectors_384 c
-    using (select distinct g.chain_id, g.model_id, g.scope, g.vector_digest from gone g) g
-    where (c.chain_id, c.model_id, c.scope, c.vector_digest) = (g.chain_id, g.model_id, g.scope, g.vector_digest)
-      and not exists (
-          select from precedent.decision_embeddings_384 e
-          where (e.chain_id, e.model_id, e.scope, e.vector_digest) = (g.chain_id, g.model_id, g.scope, g.vector_digest)
-      );
     update precedent.case_vectors_384 c
     set approve_at = held.approve_at, deny_at = held.deny_at, escalate_at = held.escalate_at
     from (select distinct g.chain_id, g.model_id, g.scope, g.vector_digest from gone g) g
@@ -52,6 +45,9 @@ begin
     ) held
     where (c.chain_id, c.model_id, c.scope, c.vector_digest) = (g.chain_id, g.model_id, g.scope, g.vector_digest)
       and (c.approve_at, c.deny_at, c.escalate_at) is distinct from (held.approve_at, held.deny_at, held.escalate_at);
+    delete from precedent.case_vectors_384 c
+    where (c.chain_id, c.model_id, c.scope, c.vector_digest) in (select g.chain_id, g.model_id, g.scope, g.vector_digest from gone g)
+      and coalesce(c.approve_at, c.deny_at, c.escalate_at) is null;
     return null;
 end
 $$;

@@ -63,7 +63,7 @@ class Room:
         self.ended += 1
 
     async def batch(self, name: str, count: int) -> None:
-        await ask_each(count, lambda _: self.ask(name), lambda: True, self)
+        await ask_each(count, lambda _: self.ask(name), lambda: True, self.batch_turn, self.batch_room)
 
 
 def test_batches_begin_one_after_the_other_and_share_the_room_of_one() -> None:

@@ -6,7 +6,6 @@ Both sides start from bytes that are made: what drafting costs is the caller's, 
 from __future__ import annotations
 
 import asyncio
-import gc
 import multiprocessing
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ import uvloop
 from precedent.ledger.entry import Answer, Appended, Draft
 from precedent.ledger.store import chain_id_of
 from precedent.ledger.writer import Writer
-from tests.bench.clients import percentile
+from tests.bench.clients import percentile, set_aside_what_is_held
 from tests.bench.cpu import cpu_seconds
 from tests.bench.records import DECISIONS, EVENTS, draft_of, record
 from tests.bench.row_lock import RowLock
@@ -176,8 +175,7 @@ def _make_drafts(kind: str, count: int) -> tuple[list[Draft], float]:
     began = process_time()
     drafts = [draft_of(kind, records[number % len(records)]) for number in range(count)]
     draft_us = (process_time() - began) / count * 1e6
-    # So many objects at once are of this bench alone: the collector need not walk them while the clock runs.
-    gc.freeze()
+    set_aside_what_is_held()  # so many objects at once are of this bench alone
     return drafts, draft_us
 
 

@@ -133,7 +133,7 @@ async def run_own(target: Target, connections: int, seconds: float, max_requests
     requests = _requests(target)
     took_seconds: list[float] = []
     sent = 0
-    _set_aside_what_is_held()
+    set_aside_what_is_held()
     began = perf_counter()
 
     async def ask_on_one_connection() -> None:
@@ -170,7 +170,7 @@ async def run_at_pace(target: Target, per_second: int, seconds: float) -> Figure
     # The longest idle first: a server closes what is idle for long.
     idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
     count = int(per_second * seconds)
-    _set_aside_what_is_held()
+    set_aside_what_is_held()
     began = perf_counter()
 
     async def ask(number: int) -> float:
@@ -196,7 +196,7 @@ async def run_at_pace(target: Target, per_second: int, seconds: float) -> Figure
     return Figures(count, elapsed, *(percentile(took_seconds, share) * 1000 for share in (0.50, 0.95, 0.99)))
 
 
-def _set_aside_what_is_held() -> None:
+def set_aside_what_is_held() -> None:
     """What earlier parts of the bench hold: a collector that walks it stops this client for 0.1 s, which looks like a slow answer."""
     gc.collect()
     gc.freeze()
