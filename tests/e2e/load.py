@@ -34,7 +34,9 @@ class Load:
                 try:
                     answer = client.post("/decisions/finance", json=DEAL)
                 except httpx2.TransportError:
-                    self.broken += 1
+                    with self.grown:
+                        self.broken += 1
+                        self.grown.notify_all()
                     return
                 with self.grown:
                     (self.acknowledged if answer.status_code == 201 else self.refused).append(
@@ -47,6 +49,11 @@ class Load:
         with self.grown:
             wanted = len(self.acknowledged) + count
             assert self.grown.wait_for(lambda: len(self.acknowledged) >= wanted, timeout=60), len(self.acknowledged)
+
+    def await_broken(self, count: int) -> None:
+        """Return once so many threads have lost their server: one may still be reading an answer when its server is killed."""
+        with self.grown:
+            assert self.grown.wait_for(lambda: self.broken >= count, timeout=60), self.broken
 
 
 @contextmanager

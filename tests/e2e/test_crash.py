@@ -19,7 +19,7 @@ def test_every_acknowledged_decision_survives_a_kill(api_server: ApiProcess) -> 
     with under_load([api_server], threads=16) as load:
         load.await_answers(300)
         api_server.kill()
-    assert load.broken == 16
+        load.await_broken(16)
     assert not load.refused
     require_recorded(api_server.database_url, load.acknowledged)
     report = verify_database(api_server.database_url, processes=1)
@@ -33,6 +33,7 @@ def test_another_process_goes_on_where_the_killed_one_stood(database_url: str, t
             load.await_answers(150)
             first.kill()
             load.await_answers(150)
+            load.await_broken(8)
         assert load.broken == 8
         require_recorded(database_url, load.acknowledged)
         report = verify_database(database_url, processes=1)
