@@ -6,8 +6,7 @@ recorded once however often the batch is sent.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
@@ -25,9 +24,6 @@ from precedent.ledger.idempotency import require_unused_by_others
 from precedent.spans import gathering, span
 
 MAX_ELEMENTS = 1000
-
-# So many begin without a pause: a few milliseconds in which this process does nothing else.
-BEGUN_AT_ONCE = 32
 
 # A body of 3.5 MB takes 0.27 s to parse, and nobody else would be answered meanwhile: in a thread, others are.
 LARGE_BYTES = 256 * 1024
@@ -102,30 +98,9 @@ async def answer_all(
         return call.claim is None or bool(recorded or away)
 
     with span("batch") as told, gathering():
-        await ask_each(len(elements), one, is_led, services.batch_turn, services.batch_room)
+        await services.batch_turns.ask_each(len(elements), one, is_led)
         if told is not None:
             told.set_attributes({"precedent.count": len(elements), "precedent.refused": len(elements) - len(recorded)})
     if len(away) == len(elements):
         raise away[0]
     return answers, bool(recorded) and all(recorded)
-
-
-async def ask_each(
-    count: int, ask: Callable[[int], Coroutine[Any, Any, None]], is_led: Callable[[], bool], turn: asyncio.Lock, room: asyncio.Semaphore
-) -> None:
-    """`ask` of each place: one alone after another until `is_led`, the rest together when it is this batch's turn.
-
-    Under a key a batch is led once its first element is recorded: of two bodies at the same instant, the one whose first came first goes
-    on, and nothing of the other stands. Batches begin one after the other, so that they end one after the other too: what is read and
-    answered of one goes on beside the commits of the next.
-    """
-    places = iter(range(count))
-    while not is_led() and (place := next(places, None)) is not None:
-        await ask(place)
-    async with asyncio.TaskGroup() as group, turn:
-        for begun, place in enumerate(places, 1):
-            await room.acquire()
-            # Also where it is cancelled before it began.
-            group.create_task(ask(place)).add_done_callback(lambda _: room.release())
-            if begun % BEGUN_AT_ONCE == 0:
-                await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from starlette.requests import Request
 
+from api.batch_turns import BatchTurns
 from precedent.authority import AuthoritySource
 from precedent.clock import Clock, SystemClock, to_instant
 from precedent.db.embedded import database_url
@@ -33,7 +34,7 @@ from precedent.ledger.signer_socket import SignerClient
 from precedent.ledger.signing import anchors_for, signer_of
 from precedent.ledger.store import Entries
 from precedent.ledger.subjects import Subjects
-from precedent.ledger.writer import MAX_BATCH_ENTRIES, Writer
+from precedent.ledger.writer import Writer
 from precedent.memory.assemble import Memory
 from precedent.people.deadlines import Deadlines
 from precedent.production import DEVELOPMENT, require_production_files
@@ -45,9 +46,6 @@ log = structlog.get_logger("api")
 
 START_SECONDS = 60
 STREAMS_AT_ONCE = 4
-# What is being committed, and half a commit that is made ready meanwhile. Were all elements of a batch made ready first, nothing would be
-# committed until the last one is, and nobody else answered.
-BATCH_ELEMENTS_AT_ONCE = MAX_BATCH_ENTRIES * 3 // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +72,7 @@ class Services:
     explainer: Explainer
     # Streams take turns: together they fill at most half of the append queue.
     stream_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAMS_AT_ONCE))
-    # So do batches, and of all of them so many elements are under way.
-    batch_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    batch_room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BATCH_ELEMENTS_AT_ONCE))
+    batch_turns: BatchTurns = field(default_factory=BatchTurns)
 
 
 @asynccontextmanager

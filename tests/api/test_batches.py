@@ -9,7 +9,8 @@ import orjson
 import pytest
 from in_process import Api
 
-from api.batches import LARGE_BYTES, Elements, ask_each, read_elements
+from api.batch_turns import BatchTurns
+from api.batches import LARGE_BYTES, Elements, read_elements
 from precedent.ledger.canonical import element_texts, parse_strict
 
 
@@ -47,10 +48,9 @@ def test_what_is_wrong_in_a_large_body_is_said_as_in_a_small_one(api: Api, path:
 
 @dataclass
 class Room:
-    """What batches share, as `Services` has it, for two at once; and what became of their elements."""
+    """What batches share, for two elements at once; and what became of those."""
 
-    batch_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    batch_room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    turns: BatchTurns = field(default_factory=lambda: BatchTurns(2))
     begun: list[str] = field(default_factory=list)
     ended: int = 0
     most: int = 0
@@ -63,7 +63,7 @@ class Room:
         self.ended += 1
 
     async def batch(self, name: str, count: int) -> None:
-        await ask_each(count, lambda _: self.ask(name), lambda: True, self.batch_turn, self.batch_room)
+        await self.turns.ask_each(count, lambda _: self.ask(name), lambda: True)
 
 
 def test_batches_begin_one_after_the_other_and_share_the_room_of_one() -> None:
@@ -88,7 +88,7 @@ def test_a_batch_that_is_given_up_leaves_its_room_to_the_next() -> None:
         room.begun.clear()
         room.ended = 0
         await room.batch("second", 5)
-        assert not room.batch_room.locked()
+        assert not room.turns.is_full
         return room
 
     assert asyncio.run(run()).begun == ["second"] * 5
