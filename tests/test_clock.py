@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from precedent.clock import from_instant, to_instant
+from precedent.clock import RandomPool, from_instant, random_bytes, to_instant
 
 LATEST_US = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 
@@ -57,3 +60,27 @@ def test_rfc_3339_is_read(text: str, at_us: int) -> None:
 def test_anything_else_is_no_instant(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         from_instant(text)
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 96, RandomPool.POOL_BYTES, RandomPool.POOL_BYTES + 1])
+def test_random_bytes_are_as_many_as_asked_for(count: int) -> None:
+    assert [len(random_bytes(count)) for _ in range(100)] == [count] * 100
+
+
+def test_no_two_threads_are_given_the_same_random_bytes() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        taken = [one for many in pool.map(lambda _: [random_bytes(16) for _ in range(2_000)], range(8)) for one in many]
+    assert len(set(taken)) == 16_000
+
+
+def test_a_forked_process_is_given_other_random_bytes_than_its_parent() -> None:
+    pool = RandomPool()
+    pool.take(16)
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writing, pool.take(512))
+        os._exit(0)
+    os.waitpid(child, 0)
+    of_child = os.read(reading, 512)
+    assert len(of_child) == 512
+    assert of_child != pool.take(512)
