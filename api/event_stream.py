@@ -168,9 +168,9 @@ async def _record_line(services: Services, principal: Principal, call: Call, num
     members = parse_object(line)
     text = line.decode()
     if "specversion" in members:
-        return await record_cloudevent(services, replace(call, received=line), read_structured(members, text))
+        return await record_cloudevent(services, call._replace(received=line), read_structured(members, text))
     if call.claim is not None:
-        call = replace(call, claim=replace(call.claim, fingerprint=services.keyring.fingerprint(line)))
+        call = call._replace(claim=replace(call.claim, fingerprint=services.keyring.fingerprint(line)))
     return await record_plain(services, principal, call_at(call, number - 1, members, text, ""), members)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from api.cloudevents import CloudEvent
@@ -30,7 +29,7 @@ async def record_cloudevent(services: Services, call: Call, event: CloudEvent) -
     """
     identity = identity_of(services.keyring, event.source, event.id, event.content)
     return await services.recorder.record_event(
-        event.happening, replace(call, claim=identity, correlation_id=event.correlation_id or call.correlation_id)
+        event.happening, call._replace(claim=identity, correlation_id=event.correlation_id or call.correlation_id)
     )
 
 

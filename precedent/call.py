@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from precedent.ledger.idempotency import Claim
 from precedent.ledger.subjects import Subject
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """About the request itself: who asks, under which correlation id, since when (monotonic), in which words, with which key."""
 
     principal: str

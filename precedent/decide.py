@@ -8,8 +8,7 @@ No way back, but one: when flags or policies changed meanwhile, the append refus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from precedent.authority import Authority, AuthoritySource
@@ -32,8 +31,7 @@ from precedent.spans import span
 BASELINE = "A"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is asked. `facts` come from a strict parser; `as_of_us` makes it an import, decided as of then.
 
     `named` are things by type and id: each is the fact that finds an entity of that type, where the action has one.
@@ -51,8 +49,7 @@ class Question:
     wants_precedents: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What was recorded: the entry's place and sections. `is_replay` where an idempotency key had been used before."""
 
     place: Appended
@@ -62,8 +59,7 @@ class Decision:
     is_replay: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(NamedTuple):
     """A decision that is ready to be appended under one authority."""
 
     draft: Draft

@@ -87,12 +87,12 @@ def test_flags_that_never_rest_end_in_a_refusal_with_nothing_recorded(installati
 @pytest.mark.parametrize(
     ("asked", "error"),
     [
-        (replace(question(), node="marketing"), NodeNotFound),
-        (replace(question(), action="refund"), ActionNotFound),
-        (replace(question(), policy_ref="finance-constitution@2.0.0"), PolicyNotFound),
-        (replace(question(), policy_ref="credit-constitution@1.0.0"), PolicyNotFound),
+        (question()._replace(node="marketing"), NodeNotFound),
+        (question()._replace(action="refund"), ActionNotFound),
+        (question()._replace(policy_ref="finance-constitution@2.0.0"), PolicyNotFound),
+        (question()._replace(policy_ref="credit-constitution@1.0.0"), PolicyNotFound),
         (question(deal_value=-1), FactsInvalid),
-        (replace(question(), as_of_us=2**52), FieldInvalid),
+        (question()._replace(as_of_us=2**52), FieldInvalid),
     ],
 )
 def test_what_is_refused_is_not_recorded(installation: Installation, asked: Question, error: type[Exception]) -> None:

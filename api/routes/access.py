@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -155,7 +155,7 @@ async def _ask_all(
 
     async def one(place: int) -> dict[str, Any]:
         claim = asker.call.claim.at(place) if asker.call.claim else None
-        call = replace(asker.call, received=texts[place].encode(), claim=claim)
+        call = asker.call._replace(received=texts[place].encode(), claim=claim)
         try:
             answer, is_replay = await asker.ask(elements[place], call, f"/evaluations/{place}")
         except Exception as error:

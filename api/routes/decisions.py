@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -61,7 +60,7 @@ async def decide(request: Request, node: Node) -> Response:
     question = question_of(node, members, principal)
     wants_precedents = wants_precedents_of(request, principal, node)
     if wants_precedents:
-        question = replace(question, wants_precedents=True)
+        question = question._replace(wants_precedents=True)
     call = call_of(request, services, principal, body, members.get("correlation_id") if "facts" in members else None)
     decision = await services.decider.decide(question, call)
     answer = decision_answer(decision, services.settings.chain)

@@ -168,8 +168,7 @@ def draft_entry(
     return Draft(entry_id or clock.new_id(), kind, tuple(parts), epoch, claim, fingerprint, subject)
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """Where an entry stands, once committed."""
 
     entry_id: UUID

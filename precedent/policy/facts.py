@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from precedent.errors import FactsInvalid, Fault
 from precedent.policy.model import Action, Fact
@@ -16,8 +16,7 @@ FAULT_LIMIT = 100
 Typed = int | bool | str
 
 
-@dataclass(frozen=True, slots=True)
-class TypedFacts:
+class TypedFacts(NamedTuple):
     """What a request said, apart: `rules` is what rules may read, `personal` what they may not; optional absent ones are left out.
 
     `entities` maps an entity's type to the id that finds its features; `pseudonym` is (entity type, value).

@@ -47,16 +47,14 @@ class Aims:
     aims: tuple[Aim, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Counterfactual:
+class Counterfactual(NamedTuple):
     """Words, and the changes as (fact, value as a request writes it)."""
 
     text: str
     changes: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Landing:
+class Landing(NamedTuple):
     """Where changed facts would land: an approving band that takes effect, and its level."""
 
     band: str

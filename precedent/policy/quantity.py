@@ -161,6 +161,7 @@ def write_quantity(value: int | bool | str, kind: str, currency: str | None = No
     return write_own(value, kind, currency)
 
 
+@lru_cache(maxsize=8192)  # likewise
 def write_own(value: int | bool | str, kind: str, currency: str | None = None) -> str:
     """`value` as a request would write it: ratio 500 is `0.05`, a date its ISO form, true `true`."""
     if isinstance(value, bool):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from precedent.policy.nearest import Counterfactual
@@ -19,8 +20,7 @@ class Control:
     max_level: int
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When the decision is made: `weekday` 1 Monday to 7 Sunday and `local_minute` 0 to 1439, in the policy's zone."""
 
     at_us: int
@@ -28,8 +28,7 @@ class Moment:
     local_minute: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     code: str
     text: str
 
@@ -58,8 +57,7 @@ class Recommendation:
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What was decided and why. `band_numbers` are those of the deciding band, {} where no band decided."""
 
     verdict: str
@@ -77,7 +75,7 @@ class Result:
     review_to: str | None = None
     within_seconds: int | None = None
     on_timeout: str | None = None
-    band_numbers: Mapping[str, int] = field(default_factory=dict)
+    band_numbers: Mapping[str, int] = MappingProxyType({})
 
     def as_core(self) -> dict[str, Any]:
         """The `result` of a ledger entry: null, booleans, integers, strings, lists and objects only."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -106,7 +105,7 @@ def distance(one: list[float], other: list[float]) -> float:
 def imported(installation: Installation) -> list[tuple[Decision, list[tuple[int, bool]]]]:
     """Decisions of sixty hours, each with what we came to know of it: (when, whether it was won), the last once more and otherwise."""
     chance = random.Random(11)
-    asked = [replace(question(START_US + number * HOUR_US), facts=deal(chance)) for number in range(CASES)]
+    asked = [question(START_US + number * HOUR_US)._replace(facts=deal(chance)) for number in range(CASES)]
     decided = decide(installation, *asked)
     known = [
         [(START_US + number * HOUR_US + chance.randrange(1, 90 * HOUR_US), chance.random() < 0.6)] if chance.random() < 0.8 else []
@@ -145,7 +144,7 @@ def agrees(sealed: dict[str, Any], wanted: list[tuple[str, str, int, int | None]
 def probe(installation: Installation, count: int) -> list[tuple[Question, Decision]]:
     chance = random.Random(5)
     asked = [
-        replace(question(START_US + chance.randrange(1, 150 * HOUR_US)), facts=deal(chance), wants_precedents=True) for _ in range(count)
+        question(START_US + chance.randrange(1, 150 * HOUR_US))._replace(facts=deal(chance), wants_precedents=True) for _ in range(count)
     ]
     return list(zip(asked, decide(installation, *asked), strict=True))
 
@@ -224,7 +223,7 @@ def test_rules_read_precedents_and_a_replay_gives_the_same_bytes(informed: Insta
 
 
 def test_a_policy_that_names_neither_looks_nothing_up_unless_it_is_asked(installation: Installation) -> None:
-    plain, asked = decide(installation, question(), replace(question(), wants_precedents=True))
+    plain, asked = decide(installation, question(), question()._replace(wants_precedents=True))
     assert set(plain.memory) == {"features"}
     assert set(asked.memory) == {"features", "precedents", "snapshot"}
     assert asked.memory["snapshot"] is None
