@@ -22,11 +22,13 @@ from tests.bench.appends import WARM_UP, run_writers
 from tests.bench.clients import percentile
 from tests.bench.records import DECISIONS, draft_of, record
 from tests.bench.report import Goal, Part
+from tests.bench.stack import settle_disk
 
 RATE = 2_000
 NOTE = (
     "*Paced appends*: {rate:,} decisions a second by one Writer for {seconds:g} s, each due at its own moment and timed from then to its "
-    "durable answer, while another session holds a snapshot that was taken before the first; before them, and with the snapshot still "
+    "durable answer, once the disk has what was written before, while another session holds a snapshot that was taken before the first; "
+    "before them, and with the snapshot still "
     "held after them, two Writers as fast as they can."
 )
 
@@ -37,6 +39,7 @@ def measure_paced(url: str, postgres: psutil.Process, seconds: float, full_speed
     with psycopg.connect(url) as snapshot:
         snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         snapshot.execute("select count(*) from ledger.entry")
+        settle_disk()
         waits = run_paced(url, seconds)
         after = run_writers(url, postgres, DECISIONS, 2, full_speed_seconds).per_second
     last = sorted(waits[-max(1, len(waits) // 10) :])

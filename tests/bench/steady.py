@@ -12,7 +12,7 @@ from precedent.ledger.verify import verify_database
 from tests.bench.clients import Target, run_at_pace, run_load
 from tests.bench.endpoint import FACTS, PATH, named_target
 from tests.bench.report import Goal, Part
-from tests.bench.stack import Api, another_process
+from tests.bench.stack import Api, another_process, settle_disk
 
 PER_SECOND = 500
 # So many times as long as the rest: in three seconds one pause of the machine is more than the hundredth part.
@@ -21,7 +21,8 @@ BATCH = 1_000
 CONNECTIONS = 64
 NOTE = (
     f"*Steady*: {PER_SECOND} decisions a second, each with a customer and a key of its own, due at its own moment and timed from then to "
-    f"its last byte; batches of {BATCH:,} without customers over two connections; two processes share {CONNECTIONS} connections, beside "
+    f"its last byte, once the disk has what was measured before; batches of {BATCH:,} without customers over two connections; "
+    f"two processes share {CONNECTIONS} connections, beside "
     "one that has them all, in turn, and the chain is verified afterwards."
 )
 
@@ -32,6 +33,7 @@ def measure_steady(api: Api, rounds: int, seconds: int) -> Part:
     Raises: LoadFailed; AssertionError where the chain does not verify.
     """
     target = named_target(api)
+    settle_disk()
     paced = asyncio.run(run_at_pace(target, PER_SECOND, float(PACED_TIMES * seconds)))
     batched = BATCH * run_load(batches(api), 2, seconds).per_second
     ratio = _two_beside_one(api, target, rounds, seconds)
