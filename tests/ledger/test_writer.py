@@ -69,6 +69,24 @@ def test_the_loop_turns_between_the_answers_of_one_commit(database_url: str) -> 
     with_writer(database_url, body)
 
 
+def test_whoever_comes_back_with_the_next_entry_finds_a_commit_that_is_worth_it(database_url: str) -> None:
+    """Those who are answered first don't have theirs committed alone while the others are answered."""
+
+    async def body(writer: Writer) -> None:
+        async def produce(first: int) -> None:
+            for number in range(first, first + 8):
+                await writer.append(sample.event(number))
+
+        await asyncio.gather(*(produce(8 * producer) for producer in range(MAX_BATCH_ENTRIES)))
+
+    with_writer(database_url, body)
+    with connect(database_url) as connection:
+        rows = connection.execute("select count(*) from ledger.entry group by xmin::text order by max(seq)").fetchall()
+    sizes = [size for (size,) in rows]
+    assert sum(sizes) == 8 * MAX_BATCH_ENTRIES
+    assert all(size >= MAX_BATCH_ENTRIES // 2 for size in sizes[:-2]), sizes
+
+
 def test_a_refused_entry_does_not_take_its_neighbours_along(database_url: str) -> None:
     async def body(writer: Writer) -> None:
         known = sample.event(1)
