@@ -48,7 +48,9 @@ def _units(fact: Fact, kind: str, raw: object) -> int:
             raise QuantityRefused("WRONG_TYPE", f"expected {'a date' if kind == 'date' else 'an instant'} as a string")
         return scale(parse_date(raw) if kind == "date" else parse_instant(raw), 0)
     # bool is an int in Python: True would be 1
-    if type(raw) is int or isinstance(raw, Decimal) or (isinstance(raw, str) and kind != "int"):
+    if type(raw) is int or isinstance(raw, Decimal):
+        return scale(raw, decimals_of(fact))
+    if isinstance(raw, str) and kind != "int":
         return scale_written(raw, decimals_of(fact), is_share=kind in SHARE_TYPES)
     raise QuantityRefused("WRONG_TYPE", "expected a number")
 
