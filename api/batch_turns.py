@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,16 +18,11 @@ BEGUN_AT_ONCE = 32
 
 
 class BatchTurns:
-    """One an API process: all its batches share the room for `size` elements; who has a place in it goes on from one to the next."""
+    """One an API process: its batches take turns, and all of them have the room for `size` elements."""
 
     def __init__(self, size: int = ELEMENTS_AT_ONCE) -> None:
-        self._size = size
         self._turn = asyncio.Lock()
         self._room = asyncio.Semaphore(size)
-
-    @property
-    def is_full(self) -> bool:
-        return self._room.locked()
 
     async def ask_each(self, count: int, ask: Callable[[int], Coroutine[Any, Any, None]], is_led: Callable[[], bool]) -> None:
         """`ask` of each place: one alone after another until `is_led`, the rest together when it is this batch's turn.
@@ -35,17 +31,16 @@ class BatchTurns:
         goes on, and nothing of the other stands. Batches begin one after the other, so that they end one after the other too: what is read
         and answered of one goes on beside the commits of the next.
         """
-        places = iter(range(count))
-        while not is_led() and (place := next(places, None)) is not None:
-            await ask(place)
-
-        async def ask_on() -> None:
-            async with self._room:
-                for place in places:
-                    await ask(place)
-
+        places = deque(range(count))
+        while places and not is_led():
+            await ask(places.popleft())
+        if not places:
+            return
         async with asyncio.TaskGroup() as group, self._turn:
-            for begun in range(1, min(count, self._size) + 1):
-                group.create_task(ask_on())
+            for begun, place in enumerate(places, 1):
+                await self._room.acquire()
+                # Also where it is cancelled before it began.
+                group.create_task(ask(place)).add_done_callback(lambda _: self._room.release())
+                # Also where none of them waits for anything: what is refused at once is asked in one go.
                 if begun % BEGUN_AT_ONCE == 0:
                     await asyncio.sleep(0)

@@ -15,7 +15,7 @@ from api.logs import AccessLog
 from api.metrics import Measurements
 from api.problems import answer_error, problem_response
 from api.requests import CORRELATION_ID, NO_CORRELATION_ID, field_invalid, pointer_part
-from precedent.clock import random_bytes, to_instant
+from precedent.clock import salt_bytes, to_instant
 from precedent.guard.rate import Allowance
 from precedent.guard.redact import redact_text
 
@@ -40,7 +40,7 @@ class Context:
         correlation_id = correlation_of(headers)
         scope["headers_by_name"] = headers
         scope["received_ns"] = started_ns
-        scope["correlation_id"] = correlation_id or random_bytes(16).hex()
+        scope["correlation_id"] = correlation_id or salt_bytes(16).hex()
         scope["is_callers_id"] = bool(correlation_id)
         status = 0
         request_id = headers.get(b"x-request-id")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from precedent.clock import RandomPool, from_instant, random_bytes, to_instant
+from precedent.clock import RandomPool, from_instant, salt_bytes, to_instant
 
 LATEST_US = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 
@@ -63,24 +63,28 @@ def test_anything_else_is_no_instant(text: str) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 96, RandomPool.POOL_BYTES, RandomPool.POOL_BYTES + 1])
-def test_random_bytes_are_as_many_as_asked_for(count: int) -> None:
-    assert [len(random_bytes(count)) for _ in range(100)] == [count] * 100
+def test_salts_are_as_long_as_asked_for(count: int) -> None:
+    assert [len(salt_bytes(count)) for _ in range(100)] == [count] * 100
 
 
-def test_no_two_threads_are_given_the_same_random_bytes() -> None:
+def test_no_two_threads_are_given_the_same_salt() -> None:
     with ThreadPoolExecutor(8) as pool:
-        taken = [one for many in pool.map(lambda _: [random_bytes(16) for _ in range(2_000)], range(8)) for one in many]
+        taken = [one for many in pool.map(lambda _: [salt_bytes(16) for _ in range(2_000)], range(8)) for one in many]
     assert len(set(taken)) == 16_000
 
 
-def test_a_forked_process_is_given_other_random_bytes_than_its_parent() -> None:
+def test_a_forked_process_is_given_other_salts_than_its_parent() -> None:
     pool = RandomPool()
     pool.take(16)
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
-        os.write(writing, pool.take(512))
-        os._exit(0)
+        try:
+            os.write(writing, pool.take(512))
+        finally:
+            os._exit(0)
+    os.close(writing)
     os.waitpid(child, 0)
-    of_child = os.read(reading, 512)
+    with open(reading, "rb") as told:
+        of_child = told.read()
     assert len(of_child) == 512
     assert of_child != pool.take(512)

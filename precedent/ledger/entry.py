@@ -163,7 +163,7 @@ def draft_entry(
     stored = [(int(section), canonical_bytes(value)) for section, value in sections.items()]
     if personal is not None:
         stored.append((int(Section.PERSONAL), personal))
-    salts = clock.random_bytes(SALT_BYTES * len(stored))
+    salts = clock.salt_bytes(SALT_BYTES * len(stored))
     parts = [SectionBytes(one[0], salts[SALT_BYTES * n : SALT_BYTES * (n + 1)], one[1]) for n, one in enumerate(sorted(stored))]
     return Draft(entry_id or clock.new_id(), kind, tuple(parts), epoch, claim, fingerprint, subject)
 

@@ -1,7 +1,8 @@
 """The one caller of `ledger.append`: a plain function for a batch, and the micro-batching writer of an API process.
 
 While one commit is in flight, arrivals queue; the next batch is whatever waits then (≤ 256 entries or 1 MiB). No timer, no
-linger: alone, an entry waits for nothing; under load, a commit is shared by all who arrived during the one before.
+linger: alone, an entry waits for nothing; under load, a commit is shared by all who arrived during the one before, and by those
+of its own who come back at once.
 """
 
 from __future__ import annotations
@@ -209,14 +210,16 @@ class Writer:
         """Each its answer, some at a time, until half as many wait as were answered; the rest while those are committed.
 
         Were the few who come back first committed by themselves, every other commit would be small: two processes on one chain, each
-        with 256 that wait for their answers, would append 4 to 14 % less.
+        with 256 that wait for their answers, would append 3 to 9 % less.
         """
         half = len(answered) / 2
-        while answered and len(self._waiting) < half:
-            _tell(answered[:ANSWERS_AT_ONCE])
-            answered = answered[ANSWERS_AT_ONCE:]
-            await asyncio.sleep(0)
-        _tell(answered)
+        try:
+            while answered and len(self._waiting) < half:
+                some, answered = answered[:ANSWERS_AT_ONCE], answered[ANSWERS_AT_ONCE:]
+                _tell(some)
+                await asyncio.sleep(0)
+        finally:
+            _tell(answered)
 
     def _refuse_late(self, batch: list[Waiting], pause_seconds: float, error: psycopg.Error) -> list[Waiting]:
         """Refuse whoever would be late after the pause, in the batch and in the queue; the rest of the batch is sent again."""

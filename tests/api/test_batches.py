@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 import orjson
 import pytest
 from in_process import Api
 
-from api.batch_turns import BatchTurns
+from api.batch_turns import BEGUN_AT_ONCE, BatchTurns
 from api.batches import LARGE_BYTES, Elements, read_elements
 from precedent.ledger.canonical import element_texts, parse_strict
 
@@ -85,10 +86,47 @@ def test_a_batch_that_is_given_up_leaves_its_room_to_the_next() -> None:
             await asyncio.sleep(0)
         given_up.cancel()
         await asyncio.wait([given_up])
-        room.begun.clear()
-        room.ended = 0
-        await room.batch("second", 5)
-        assert not room.turns.is_full
-        return room
+        after = Room(room.turns)
+        await after.batch("second", 5)
+        return after
 
-    assert asyncio.run(run()).begun == ["second"] * 5
+    after = asyncio.run(run())
+    assert after.begun == ["second"] * 5
+    assert after.most == 2
+
+
+def test_others_are_answered_between_elements_that_wait_for_nothing() -> None:
+    """A thousand that are refused at once would hold up everybody else."""
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    async def refuse(_: int) -> None:
+        asked_in.append(turns)
+
+    async def run() -> None:
+        turn()
+        await BatchTurns().ask_each(1_000, refuse, lambda: True)
+
+    asked_in: list[int] = []
+    asyncio.run(run())
+    assert len(asked_in) == 1_000
+    assert max(Counter(asked_in).values()) <= BEGUN_AT_ONCE
+
+
+def test_a_batch_that_is_over_once_it_is_led_waits_for_no_turn() -> None:
+    async def run() -> list[str]:
+        room = Room()
+        other = asyncio.ensure_future(room.batch("other", 100))
+        while not room.begun:
+            await asyncio.sleep(0)
+        alone = Room(room.turns)
+        await room.turns.ask_each(1, lambda _: alone.ask("alone"), lambda: bool(alone.begun))
+        assert not other.done()
+        await other
+        return alone.begun
+
+    assert asyncio.run(run()) == ["alone"]

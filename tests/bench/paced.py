@@ -28,8 +28,7 @@ RATE = 2_000
 NOTE = (
     "*Paced appends*: {rate:,} decisions a second by one Writer for {seconds:g} s, each due at its own moment and timed from then to its "
     "durable answer, once the disk has what was written before, while another session holds a snapshot that was taken before the first; "
-    "before them, and with the snapshot still "
-    "held after them, two Writers as fast as they can."
+    "before them, and with the snapshot still held after them, two Writers as fast as they can."
 )
 
 

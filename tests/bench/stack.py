@@ -57,7 +57,7 @@ def fresh_database(server: EmbeddedPostgres, name: str) -> str:
 
 
 def settle_disk() -> None:
-    """Have written what the system holds back of earlier measurements: it would go out in portions of a hundred MB, and a commit
+    """Have the dirty pages of earlier measurements written: they would go out in portions of a hundred MB, and a commit
     behind one of them waits 50 to 120 ms."""
     os.sync()
 

@@ -24,8 +24,7 @@ CONNECTIONS = 64
 NOTE = (
     f"*Steady*: {PER_SECOND} decisions a second, each with a customer and a key of its own, due at its own moment and timed from then to "
     f"its last byte, once the disk has what was measured before; batches of {BATCH:,} without customers over two connections; "
-    f"two processes share {CONNECTIONS} connections, beside "
-    "one that has them all, in turn, and the chain is verified afterwards."
+    f"two processes share {CONNECTIONS} connections, beside one that has them all, in turn, and the chain is verified afterwards."
 )
 
 
