@@ -61,17 +61,17 @@ def evaluate(
     if compiled is None:
         raise ActionNotFound(f"policy {policy.document.ref} has no action '{action}'")
     if control.halted:
-        return _ask(compiled, "halted", Reason("HALTED", "decisions are halted: a person decides"), ())
+        return _ask(compiled, "halted", (Reason("HALTED", "decisions are halted: a person decides"),), ())
     if not control.enabled:
-        return _refuse("not_enabled", Reason("NOT_ENABLED", f"{action} is not enabled"), (), None)
+        return _refuse("not_enabled", (Reason("NOT_ENABLED", f"{action} is not enabled"),), (), None)
     values, fault = _bind(compiled, facts, features, moment)
     if fault is not None:
-        return _ask(compiled, "facts", Reason("RULE_ERROR", fault), ())
+        return _ask(compiled, "facts", (Reason("RULE_ERROR", fault),), ())
     trace: list[Step] = []
     decider, error = _walk(compiled, values, trace)
     if error is not None:
         text = f"the rule '{decider.rule.name}' could not be evaluated: a person decides"
-        return _ask(compiled, decider.rule.name, Reason("RULE_ERROR", text), tuple(trace))
+        return _ask(compiled, decider.rule.name, (Reason("RULE_ERROR", text),), tuple(trace))
     return _conclude(compiled, decider, values, tuple(trace), control)
 
 
@@ -204,7 +204,7 @@ def _approve(
 def _ask(
     compiled: CompiledAction,
     name: str,
-    reasons: Reason | tuple[Reason, ...],
+    reasons: tuple[Reason, ...],
     trace: tuple[Step, ...],
     decider: CompiledRule | None = None,
     change: Counterfactual | None = None,
@@ -216,7 +216,7 @@ def _ask(
         verdict="escalate",
         level=0,
         rule=name,
-        reasons=(reasons,) if isinstance(reasons, Reason) else reasons,
+        reasons=reasons,
         trace=trace,
         effective=False,
         requires_human=True,
@@ -229,9 +229,8 @@ def _ask(
     )
 
 
-def _refuse(name: str, reasons: Reason | tuple[Reason, ...], trace: tuple[Step, ...], change: Counterfactual | None) -> Result:
-    held = (reasons,) if isinstance(reasons, Reason) else reasons
-    return Result("deny", 0, name, held, trace, effective=True, requires_human=False, counterfactual=change, band_numbers={})
+def _refuse(name: str, reasons: tuple[Reason, ...], trace: tuple[Step, ...], change: Counterfactual | None) -> Result:
+    return Result("deny", 0, name, reasons, trace, effective=True, requires_human=False, counterfactual=change, band_numbers={})
 
 
 def _shortfalls(compiled: CompiledAction, bands: tuple[CompiledRule, ...], values: Mapping[str, Value]) -> tuple[Reason, ...]:
