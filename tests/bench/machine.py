@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ def describe_machine(url: str, folder: Path, load_average: tuple[float, float, f
         "Processor": f"{_processor()}, {cores} cores, shared by client, API and database",
         "Memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "Kernel": f"{platform.system()} {platform.release()}",
-        "Python": platform.python_version(),
+        "Python": platform.python_version() + (", the distribution's build" if sys.base_prefix == "/usr" else ""),
         "PostgreSQL": f"{row[0]}, fsync {row[1]}, synchronous_commit {row[2]}",
         "Flush to disk": f"{_flush_ms(folder):.2f} ms (median of {_FLUSHES} writes of 8 KiB, each with fdatasync)",
         "Load from": client,
