@@ -190,7 +190,7 @@ def _measure_api(
         tell("steady use")
         parts = [
             measure_anatomy(named_body(0), next(r.api_cpu_us for r in reversed(endpoints) if r.endpoint == WITH_KEY)),
-            measure_steady(api, plan.rounds, plan.endpoint_seconds),
+            measure_steady(api, postgres, plan.rounds, plan.endpoint_seconds),
             measure_memory(api, plan.rounds, plan.endpoint_seconds),
         ]
         return endpoints, start_mb, loaded_mb, replayed, import_per_second, parts
