@@ -65,22 +65,25 @@ def settle_disk() -> None:
 @contextmanager
 def running_api(home: Path, database_url: str) -> Iterator[Api]:
     """Default settings but for home, database and port."""
-    port = free_port()
-    # One token asks for all: its rate is not what is measured, what counting it costs is.
-    limits = {"PRECEDENT_RATE_PER_SECOND": "1000000"}
-    environment = clean_environment(home) | {"PRECEDENT_DATABASE_URL": database_url, "PRECEDENT_API_PORT": str(port)} | limits
     publish_policies(load_settings(home=home, database_url=database_url), database_url)
     token = create_token(database_url, "bench", sorted(SCOPES))
-    with _serving("api", port, environment, home) as served:
+    with _serving_api(home, database_url) as served:
         yield Api(served, token, database_url, home)
 
 
 @contextmanager
 def another_process(api: Api) -> Iterator[Served]:
     """One more process of the same API: the same database, chain and keys."""
+    with _serving_api(api.home, api.database_url, "second.log") as served:
+        yield served
+
+
+@contextmanager
+def _serving_api(home: Path, database_url: str, log_name: str = "") -> Iterator[Served]:
     port = free_port()
-    environment = clean_environment(api.home) | {"PRECEDENT_DATABASE_URL": api.database_url, "PRECEDENT_API_PORT": str(port)}
-    with _serving("api", port, environment, api.home, "second.log") as served:
+    environment = clean_environment(home) | {"PRECEDENT_DATABASE_URL": database_url, "PRECEDENT_API_PORT": str(port)}
+    # One token asks for all: its rate is not what is measured, what counting it costs is.
+    with _serving("api", port, environment | {"PRECEDENT_RATE_PER_SECOND": "1000000"}, home, log_name) as served:
         yield served
 
 
