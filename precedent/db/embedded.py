@@ -30,6 +30,10 @@ CONFIGURATION = {
     "max_connections": "120",
     "max_wal_size": "'2GB'",
     "checkpoint_timeout": "'15min'",
+    # Commits wait for what goes to the disk in one piece. A new segment of the log was filled with 16 MB of zeros: 50 to 77 ms. And what
+    # autovacuum had written lay in Linux's cache until 0.7 GB went out at once: 0.3 s.
+    "wal_init_zero": "off",
+    "backend_flush_after": "'512kB'",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",
     "jit": "off",
