@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import REPLAYED, json_response
-from api.problems import answer_error, problem_body
+from api.problems import Problem, answer_error, problem_body
 from api.requests import Members, call_at, field_invalid, parse_object
-from api.services import services_of
+from api.services import Services, services_of
 from precedent.call import Call
 from precedent.errors import IdempotencyKeyReused, Unavailable
 from precedent.ledger.canonical import element_texts, member_texts
@@ -33,6 +33,8 @@ Elements: TypeAlias = tuple[list[Any], list[str]]
 
 # Of an element's members, its call and its pointer: the answer, and whether it was recorded before under the same key.
 AnswerOne = Callable[[dict[str, Any], Call, str], Awaitable[tuple[dict[str, Any], bool]]]
+# What stands in the place of an element that was refused.
+Refused = Callable[[Problem], dict[str, Any]]
 
 
 async def answer_batch(request: Request, call: Call, name: str, answer_one: AnswerOne) -> Response:
@@ -50,7 +52,7 @@ async def answer_batch(request: Request, call: Call, name: str, answer_one: Answ
         return elements, element_texts(member_texts(received.decode())[name])
 
     elements, texts = await read_elements(call.received, elements_of)
-    answers, is_replay = await answer_all(request, call, elements, texts, f"/{name}", answer_one)
+    answers, is_replay = await answer_all(services_of(request), call, elements, texts, f"/{name}", answer_one, refused_at(request))
     return json_response({"answers": answers}, 200, REPLAYED if is_replay else None)
 
 
@@ -64,15 +66,27 @@ async def read_elements(received: bytes, elements_of: Callable[[bytes], Elements
     return elements_of(received)
 
 
+def refused_at(request: Request) -> Refused:
+    """A problem, as the route would have answered it alone."""
+    return lambda problem: problem_body(problem, request.url.path)
+
+
 async def answer_all(
-    request: Request, call: Call, elements: list[Any], texts: list[str], prefix: str, answer_one: AnswerOne
+    services: Services,
+    call: Call,
+    elements: list[Any],
+    texts: list[str],
+    prefix: str,
+    answer_one: AnswerOne,
+    refused: Refused,
+    is_last: Callable[[dict[str, Any]], bool] | None = None,
 ) -> tuple[list[dict[str, Any]], bool]:
-    """The answers to elements and their received texts, a problem for each that was refused; and whether every one that was
-    not refused had been recorded before.
+    """The answers to elements and their received texts, and whether every one that was not refused had been recorded before.
+
+    With `is_last` one is asked after the other, and none after an answer of which it is true.
 
     Raises: IdempotencyKeyReused; Unavailable where that was every element's answer: then the batch as a whole is to be sent again.
     """
-    services = services_of(request)
     await require_unused_by_others(services.reads, services.chain_id, call.claim)
     recorded: list[bool] = []
     away: list[Unavailable] = []
@@ -92,15 +106,22 @@ async def answer_all(
                 raise
             if isinstance(error, Unavailable):
                 away.append(error)
-            answers[place] = problem_body(answer_error(error), request.url.path)
+            answers[place] = refused(answer_error(error))
 
     def is_led() -> bool:
         return call.claim is None or bool(recorded or away)
 
     with span("batch") as told, gathering():
-        await services.batch_turns.ask_each(len(elements), one, is_led)
+        if is_last is None:
+            await services.batch_turns.ask_each(len(elements), one, is_led)
+        else:
+            for place in range(len(elements)):
+                await one(place)
+                if is_last(answers[place]):
+                    del answers[place + 1 :]
+                    break
         if told is not None:
-            told.set_attributes({"precedent.count": len(elements), "precedent.refused": len(elements) - len(recorded)})
-    if len(away) == len(elements):
+            told.set_attributes({"precedent.count": len(answers), "precedent.refused": len(answers) - len(recorded)})
+    if len(away) == len(answers):
         raise away[0]
     return answers, bool(recorded) and all(recorded)

@@ -6,9 +6,7 @@ alone it is a problem, among others an error in its place, and then nothing was 
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +16,16 @@ from starlette.responses import Response
 from api.access import PARTS, evaluation_of, form_problem
 from api.access_models import AccessAnswer, AccessAnswers, AccessConfiguration, AccessRequest, AccessRequests
 from api.answers import REPLAYED, decision_answer, json_response
-from api.batches import MAX_ELEMENTS, Elements, read_elements
+from api.batches import MAX_ELEMENTS, Elements, answer_all, read_elements
 from api.lean import LeanRoute
 from api.openapi import body_of
-from api.problems import Problem, answer_error
+from api.problems import Problem
 from api.requests import Members, authenticate, call_of, field_invalid, parse_object, read_body
 from api.services import Services, services_of
 from precedent.call import Call
-from precedent.errors import FactsInvalid, FieldInvalid, Unavailable
+from precedent.errors import FactsInvalid, FieldInvalid
 from precedent.guard.access import Principal
 from precedent.ledger.canonical import element_texts, member_texts
-from precedent.ledger.idempotency import require_unused_by_others
 
 router = APIRouter(tags=["AuthZEN"], route_class=LeanRoute)
 
@@ -108,7 +105,9 @@ async def evaluate_all(request: Request) -> Response:
     if not elements:
         answer, is_replay = await asker.ask(parse_object(asker.call.received), asker.call, "")
         return json_response(answer, 200, REPLAYED if is_replay else None)
-    answers, is_replay = await _ask_all(asker, elements, texts, STOPS_AFTER[semantic])
+    stop = STOPS_AFTER[semantic]
+    is_last = None if stop is None else lambda answer: answer["decision"] is stop
+    answers, is_replay = await answer_all(services, asker.call, elements, texts, "/evaluations", asker.ask, _refused, is_last)
     return json_response({"evaluations": answers}, 200, REPLAYED if is_replay else None)
 
 
@@ -137,45 +136,9 @@ def _elements(members: dict[str, Any], received: bytes) -> Elements:
     defaults = {part: texts[part] for part in PARTS if part in members}
     elements, words = [], []
     for one, text in zip(listed, element_texts(texts["evaluations"]), strict=True):
-        elements.append({part: members[part] for part in defaults} | one)
+        elements.append({part: value for part, value in (members | one).items() if part in PARTS})
         words.append("{" + ",".join(f'"{part}":{said}' for part, said in (defaults | member_texts(text)).items() if part in PARTS) + "}")
     return elements, words
-
-
-async def _ask_all(
-    asker: _Asker, elements: Sequence[dict[str, Any]], texts: Sequence[str], stops_after: bool | None
-) -> tuple[list[dict[str, Any]], bool]:
-    """The answers, and whether every one that was recorded had been before.
-
-    Raises: IdempotencyKeyReused; Unavailable where that was every answer: then the request as a whole is to be sent again.
-    """
-    await require_unused_by_others(asker.services.reads, asker.services.chain_id, asker.call.claim)
-    replayed: list[bool] = []
-    away: list[Unavailable] = []
-
-    async def one(place: int) -> dict[str, Any]:
-        claim = asker.call.claim.at(place) if asker.call.claim else None
-        call = asker.call._replace(received=texts[place].encode(), claim=claim)
-        try:
-            answer, is_replay = await asker.ask(elements[place], call, f"/evaluations/{place}")
-        except Exception as error:
-            if isinstance(error, Unavailable):
-                away.append(error)
-            return _refused(answer_error(error))
-        replayed.append(is_replay)
-        return answer
-
-    if stops_after is None:
-        answers = list(await asyncio.gather(*(one(place) for place in range(len(elements)))))
-    else:
-        answers = []
-        for place in range(len(elements)):
-            answers.append(await one(place))
-            if answers[-1]["decision"] is stops_after:
-                break
-    if len(away) == len(answers):
-        raise away[0]
-    return answers, bool(replayed) and all(replayed)
 
 
 def _refused(problem: Problem) -> dict[str, Any]:

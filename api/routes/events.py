@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.answers import REPLAYED, event_answer, json_response, page_of, payload_of, recorded_response
-from api.batches import MAX_ELEMENTS, Elements, answer_all, read_elements
+from api.batches import MAX_ELEMENTS, Elements, answer_all, read_elements, refused_at
 from api.cloudevents import BATCH, STRUCTURED, CloudEvent, is_binary, read_binary, read_structured
 from api.contracts import Instant
 from api.event_models import (
@@ -147,7 +147,7 @@ async def _record_many(request: Request, principal: Principal, body: bytes) -> R
         require_no_key(call)
         if not elements:  # which the format allows
             return json_response({"accepted": 0, "ids": [], "rejected": []})
-    answers, is_replay = await answer_all(request, call, elements, texts, "", record_one)
+    answers, is_replay = await answer_all(services, call, elements, texts, "", record_one, refused_at(request))
     ids = [answer.get("id") for answer in answers]
     rejected = [{"index": place} | answer for place, answer in enumerate(answers) if "id" not in answer]
     content = {"accepted": len(ids) - len(rejected), "ids": ids, "rejected": rejected}

@@ -9,6 +9,9 @@ from uuid import uuid4
 import pytest
 from in_process import Api
 
+from api.batch_turns import BatchTurns
+from api.routes.access import STOPS_AFTER
+
 ONE, ALL = "/access/v1/evaluation", "/access/v1/evaluations"
 APPROVED, TOO_MUCH, BELOW_COST = 0.08, 0.18, 0.40
 
@@ -181,6 +184,21 @@ def test_a_request_that_is_sent_again_is_answered_again(api: Api) -> None:
         assert (again.json(), again.headers["idempotent-replayed"]) == (first.json(), "true")
         assert api.ledger_size() == before
         assert "IDEMPOTENCY_KEY_REUSED" in api.client.post(path, json=body | {"context": {"base_margin_pct": 0.4}}, headers=key).text
+
+
+def test_what_may_be_asked_together_takes_turns_with_batches(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_together: list[int] = []
+    ask_each = BatchTurns.ask_each
+
+    async def told(turns: BatchTurns, count: int, *rest: Any) -> None:
+        asked_together.append(count)
+        await ask_each(turns, count, *rest)
+
+    monkeypatch.setattr(BatchTurns, "ask_each", told)
+    for semantic in STOPS_AFTER:
+        body = asked() | {"evaluations": [{}] * 3, "options": {"evaluations_semantic": semantic}}
+        assert api.client.post(ALL, json=body).status_code == 200
+    assert asked_together == [3], "the others ask one after another"
 
 
 def test_the_record_hashes_the_words_of_each_evaluation_with_its_defaults(api: Api) -> None:
