@@ -7,7 +7,7 @@ after the last decision was seen, exactly, and with limits that people read; mem
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
@@ -110,6 +110,8 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "autonomy_level": result["level"]}
 
 
+# What a difference is made of, should it be among those that are kept.
+_Differs: TypeAlias = tuple[Recorded, dict[str, Any], dict[str, Any]]
 Segment: TypeAlias = tuple[str, str, Typed | None]  # (action, fact, bucket or value); None where the fact was not sent
 
 
@@ -135,6 +137,11 @@ class Tally:
     segments: dict[Segment, Cell] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     _counted: dict[str, _Counted] = field(default_factory=dict, repr=False, compare=False)
+    _flipped: deque[_Differs] = field(init=False, repr=False, compare=False)
+    _reworded: deque[_Differs] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._flipped, self._reworded = deque(maxlen=self.limit), deque(maxlen=self.limit)
 
     @property
     def decided(self) -> int:
@@ -145,12 +152,14 @@ class Tally:
         return sum(moved.count for (was, becomes), moved in self.moves.items() if was != becomes)
 
     def compare(self, recorded: Recorded, action: Action, before: dict[str, Any], after: dict[str, Any], is_same: bool) -> None:
-        """Count one decision; `action` is the candidate's contract of it."""
+        """Count one decision; `action` is the candidate's contract of it. Those of one tally come in order of seq."""
         counted = self._counted.get(action.name)
         if counted is None:
             counted = self._counted[action.name] = _counted(action)
         facts, move = recorded.facts, (standing_of(before), standing_of(after))
-        is_flip = move[0] != move[1]
+        was, becomes = move
+        is_flip = was != becomes
+        change = (becomes.acts and not was.acts, was.acts and not becomes.acts) if is_flip else None
         money = [(key, value) for key in counted.money if type(value := facts.get(key[0])) is int]
         moved = self.moves.get(move)
         if moved is None:
@@ -159,36 +168,35 @@ class Tally:
         for key, value in money:
             moved.money[key] += value
         for fact in counted.segments:
-            self._segment((action.name, fact.name, bucket_of(fact, facts.get(fact.name))), move if is_flip else None, money)
+            self._segment((action.name, fact.name, bucket_of(fact, facts.get(fact.name))), change, money)
         if is_same:
             self.same += 1
             return
         self.reworded += not is_flip
-        if self.limit:
-            self._keep(recorded, before, after)
+        (self._flipped if is_flip else self._reworded).append((recorded, before, after))
 
-    def _segment(self, segment: Segment, flip: Move | None, money: Sequence[tuple[tuple[str, str], int]]) -> None:
+    def _segment(self, segment: Segment, change: tuple[bool, bool] | None, money: Sequence[tuple[tuple[str, str], int]]) -> None:
+        """`change` is whether a flip gains or loses an action; None where it is no flip."""
         cell = self.segments.get(segment)
         if cell is None:
             cell = self.segments[segment] = Cell()
         cell.decided += 1
-        if flip is None:
+        if change is None:
             return
         cell.flips += 1
-        cell.gained += flip[1].acts and not flip[0].acts
-        cell.lost += flip[0].acts and not flip[1].acts
+        cell.gained += change[0]
+        cell.lost += change[1]
         for key, value in money:
             cell.money[key] += value
 
-    def _keep(self, recorded: Recorded, before: dict[str, Any], after: dict[str, Any]) -> None:
-        self.differences.append(
-            Difference(recorded.seq, recorded.entry_id, recorded.correlation_id, recorded.decided_at, recorded.action, before, after)
-        )
-        if len(self.differences) > 2 * self.limit + 64:
-            self.trim()
-
     def trim(self) -> None:
-        """Leave the newest `limit` differences, in order, newest first."""
+        """Leave the newest `limit` differences, flips first, newest first."""
+        for held in (self._flipped, self._reworded):
+            self.differences += [
+                Difference(one.seq, one.entry_id, one.correlation_id, one.decided_at, one.action, before, after)
+                for one, before, after in held
+            ]
+            held.clear()
         self.differences.sort(key=lambda one: (one.is_flip, one.seq), reverse=True)
         del self.differences[self.limit :]
 
