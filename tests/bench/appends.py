@@ -21,14 +21,14 @@ import uvloop
 
 from precedent.ledger.entry import Answer, Appended, Draft
 from precedent.ledger.store import chain_id_of
-from precedent.ledger.writer import Writer
+from precedent.ledger.writer import MAX_BATCH_ENTRIES, Writer
 from tests.bench.clients import percentile, set_aside_what_is_held
 from tests.bench.cpu import cpu_seconds
 from tests.bench.records import DECISIONS, EVENTS, draft_of, record
 from tests.bench.row_lock import RowLock
 
-# As many as the Writer takes into one commit.
-PRODUCERS = 256
+# Twice as many as the Writer takes into one commit: the next is made ready while one is written.
+PRODUCERS = 2 * MAX_BATCH_ENTRIES
 # Made before the clock starts; whoever is faster ends earlier.
 DRAFTS_PER_SECOND = 20_000
 PROCESSES = (1, 2)

@@ -24,7 +24,7 @@ one with its durable settings. The no-op takes and gives the same models in the 
 50 of them in turn, whose personal facts are encrypted and whose features are looked up; with a key: each request has an Idempotency-Key \
 of its own. CPU is by request, of the API's process and \
 of all of PostgreSQL's; the client takes its share of the same cores.
-- *Appends*: the Writer with 256 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and gets \
+- *Appends*: the Writer with 512 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and gets \
 its projection. The row lock keeps one row a record and counts in its best number of connections. Both start from bytes that are made; \
 drafting is told apart. p50 and p99 are of a commit; CPU is by entry.
 - *Export*: of records of 1.5 KB in two or three sections, half of them decisions, planted with their hashes and integrated. \
