@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 # The first of these that really runs; a version manager's shim may be there and fail. The distribution's own goes first: its optimised
-# build decides for a fifth less than what a version manager compiles by default. Another: make up PYTHON=/path/to/python3.12
+# build decides for a seventh less than what a version manager compiles by default. Another, for a new .venv: make up PYTHON=/path/to/python3.12
 ifndef PYTHON
 PYTHON = $(shell for python in /usr/bin/python3 python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && { command -v $$python; break; }; done)

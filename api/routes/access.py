@@ -136,6 +136,7 @@ def _elements(members: dict[str, Any], received: bytes) -> Elements:
     defaults = {part: texts[part] for part in PARTS if part in members}
     elements, words = [], []
     for one, text in zip(listed, element_texts(texts["evaluations"]), strict=True):
+        # Nothing else of it: the call of an element would take its `correlation_id`.
         elements.append({part: value for part, value in (members | one).items() if part in PARTS})
         words.append("{" + ",".join(f'"{part}":{said}' for part, said in (defaults | member_texts(text)).items() if part in PARTS) + "}")
     return elements, words

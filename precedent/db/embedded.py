@@ -24,7 +24,7 @@ from precedent.settings import Settings
 
 DATABASE = "precedent"
 
-# Durable as in production; only sizes differ. Groups of small commits gain nothing from a larger cache on a laptop.
+# Durable as in production. Groups of small commits gain nothing from a larger cache on a laptop.
 CONFIGURATION = {
     "shared_buffers": "'256MB'",
     "max_connections": "120",

@@ -111,7 +111,7 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # What a difference is made of, should it be among those that are kept.
-_Differs: TypeAlias = tuple[Recorded, dict[str, Any], dict[str, Any]]
+_Compared: TypeAlias = tuple[Recorded, dict[str, Any], dict[str, Any]]
 Segment: TypeAlias = tuple[str, str, Typed | None]  # (action, fact, bucket or value); None where the fact was not sent
 
 
@@ -137,8 +137,8 @@ class Tally:
     segments: dict[Segment, Cell] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     _counted: dict[str, _Counted] = field(default_factory=dict, repr=False, compare=False)
-    _flipped: deque[_Differs] = field(init=False, repr=False, compare=False)
-    _reworded: deque[_Differs] = field(init=False, repr=False, compare=False)
+    _flipped: deque[_Compared] = field(init=False, repr=False, compare=False)
+    _reworded: deque[_Compared] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._flipped, self._reworded = deque(maxlen=self.limit), deque(maxlen=self.limit)
@@ -201,6 +201,7 @@ class Tally:
         del self.differences[self.limit :]
 
     def merge(self, other: Tally) -> None:
+        other.trim()
         self.read += other.read
         self.same += other.same
         self.reworded += other.reworded

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.bench.analysis import RULES
-from tests.bench.appends import ROW_LOCK, AppendRow
+from tests.bench.appends import PRODUCERS, ROW_LOCK, AppendRow
 from tests.bench.endpoint import NOOP, PLAIN, WITH_KEY, EndpointRow
 from tests.bench.exports import ExportFigures
 from tests.bench.records import DECISIONS, EVENTS
@@ -18,15 +18,15 @@ BUSY = (
     "**The machine was not quiet when this began: others used its cores. Rates are lower than they would be alone, and so are ratios "
     "of what needs several processes at once, such as the decision endpoint. Processor times are the steadiest figures here.**"
 )
-NOTES = """\
+NOTES = f"""\
 - *Endpoint*: `POST /decisions/finance`, 8 % off at 31 % margin, each answer a durable decision of its own; PostgreSQL is the embedded \
 one with its durable settings. The no-op takes and gives the same models in the same uvicorn and records nothing. With a customer: \
 50 of them in turn, whose personal facts are encrypted and whose features are looked up; with a key: each request has an Idempotency-Key \
 of its own. CPU is by request, of the API's process and \
 of all of PostgreSQL's; the client takes its share of the same cores.
-- *Appends*: the Writer with 512 producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and gets \
-its projection. The row lock keeps one row a record and counts in its best number of connections. Both start from bytes that are made; \
-drafting is told apart. p50 and p99 are of a commit; CPU is by entry.
+- *Appends*: the Writer with {PRODUCERS} producers a process, each waiting for its answer; a record has 1.5 KB in all its sections and \
+gets its projection. The row lock keeps one row a record and counts in its best number of connections. Both start from bytes that are \
+made; drafting is told apart. p50 and p99 are of a commit; CPU is by entry.
 - *Export*: of records of 1.5 KB in two or three sections, half of them decisions, planted with their hashes and integrated. \
 Verification is by second of processor time of one process, sections included, start included for verify.py.
 - *Rounds*: each thing once, then each once more. Figures are medians over the rounds, a ratio is the median of each round's own.

@@ -42,8 +42,8 @@ def measure_steady(api: Api, postgres: psutil.Process, rounds: int, seconds: int
     paced = [asyncio.run(run_at_pace(target, PER_SECOND, float(PACED_TIMES * seconds))) for _ in range(rounds)]
     before = cpu_seconds(api.served.process), cpu_seconds(postgres)
     batched = [run_load(batches(api), 2, BATCHED_TIMES * seconds) for _ in range(rounds)]
-    decided = BATCH * sum(run.requests for run in batched) / 1e6
-    api_us, postgres_us = (cpu_seconds(api.served.process) - before[0]) / decided, (cpu_seconds(postgres) - before[1]) / decided
+    millions = BATCH * sum(run.requests for run in batched) / 1e6
+    api_us, postgres_us = (cpu_seconds(api.served.process) - before[0]) / millions, (cpu_seconds(postgres) - before[1]) / millions
     ratio = _two_beside_one(api, target, rounds, seconds)
     report = verify_database(api.database_url)
     assert report.is_intact, str(report)
@@ -57,7 +57,7 @@ def measure_steady(api: Api, postgres: psutil.Process, rounds: int, seconds: int
         rows=(
             ["p99 of each round at that pace", ", ".join(f"{run.p99_ms:.1f} ms" for run in paced)],
             ["batches in each round", ", ".join(f"{BATCH * run.per_second:,.0f}/s" for run in batched)],
-            ["processor of a decision in a batch", f"API {api_us:.0f} µs, PostgreSQL {postgres_us:.0f} µs"],
+            ["processor of a decision in a batch", f"API {api_us:.0f} µs, PostgreSQL {postgres_us:.0f} µs at most"],
             ["the chain of all these decisions", f"{report.size:,} entries, intact"],
         ),
         note=NOTE,

@@ -92,7 +92,7 @@ ELSEWHERE = {
     "precedent status": "of what `precedent up` started: tests/cli/test_up.py",
     "FAULT_TABLE=docs/operations.md make test-faults": "breaks its own installation and writes the page: tests/e2e/test_fault_table.py",
     "make test": "would run this test",
-    "make install PYTHON=…": "would install again what runs this test",
+    "make install PYTHON=…": "is about a folder that has no .venv; this test runs in one",
     "make test-long": "is hours of this machine",
     "make bench ARGS=--long": f"{NAMED}, where what it found is told: tests/bench",
     "promtool test rules precedent.rules_test.yaml": "needs promtool: tests/deploy/test_alerts.py",
