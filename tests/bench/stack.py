@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,27 +64,23 @@ def settle_disk() -> None:
 
 @contextmanager
 def running_api(home: Path, database_url: str) -> Iterator[Api]:
-    """Default settings but for home, database and port."""
+    """Default settings but for home, database, port and a token's rate."""
     publish_policies(load_settings(home=home, database_url=database_url), database_url)
     token = create_token(database_url, "bench", sorted(SCOPES))
     with _serving_api(home, database_url) as served:
         yield Api(served, token, database_url, home)
 
 
-@contextmanager
-def another_process(api: Api) -> Iterator[Served]:
+def another_process(api: Api) -> AbstractContextManager[Served]:
     """One more process of the same API: the same database, chain and keys."""
-    with _serving_api(api.home, api.database_url, "second.log") as served:
-        yield served
+    return _serving_api(api.home, api.database_url, "second.log")
 
 
-@contextmanager
-def _serving_api(home: Path, database_url: str, log_name: str = "") -> Iterator[Served]:
+def _serving_api(home: Path, database_url: str, log_name: str = "") -> AbstractContextManager[Served]:
     port = free_port()
     environment = clean_environment(home) | {"PRECEDENT_DATABASE_URL": database_url, "PRECEDENT_API_PORT": str(port)}
     # One token asks for all: its rate is not what is measured, what counting it costs is.
-    with _serving("api", port, environment | {"PRECEDENT_RATE_PER_SECOND": "1000000"}, home, log_name) as served:
-        yield served
+    return _serving("api", port, environment | {"PRECEDENT_RATE_PER_SECOND": "1000000"}, home, log_name)
 
 
 @contextmanager
